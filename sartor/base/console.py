@@ -1,0 +1,92 @@
+"""What people see while a command works: everything here goes to stderr, data goes to stdout.
+
+A terminal gets live progress bars; a pipe or log file gets a plain line now and then.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+SECONDS_BETWEEN_PLAIN_LINES = 15.0
+
+
+@cache
+def console() -> Any:
+    """The one rich console on stderr (honours NO_COLOR)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line of progress or explanation; rich markup is not interpreted."""
+    console().print(text, markup=False)
+
+
+def warn(text: str) -> None:
+    """Something the person should know, though the work goes on."""
+    console().print(f"warning: {text}", style="yellow", markup=False)
+
+
+def format_seconds(seconds: float) -> str:
+    """`42 s`, `3 min 05 s` or `2 h 10 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+class Progress:
+    """Counts work done towards `total` and tells how long is left.
+
+    `update(done, note)` sets the absolute amount done; `advance()` adds to it.
+    """
+
+    def __init__(self, label: str, total: float):
+        self.label, self.total, self.done, self.note = label, max(total, 1e-9), 0.0, ""
+        self.started = time.monotonic()
+        self._last_line = self.started
+        self._bar: Any = None
+
+    def advance(self, amount: float = 1, note: str | None = None) -> None:
+        self.update(self.done + amount, note)
+
+    def update(self, done: float, note: str | None = None) -> None:
+        self.done = done
+        self.note = self.note if note is None else note
+        if self._bar is not None:
+            self._bar.update(0, completed=done, note=self.note)
+        elif time.monotonic() - self._last_line >= SECONDS_BETWEEN_PLAIN_LINES:
+            self._last_line = time.monotonic()
+            say(self._plain_line())
+
+    def _plain_line(self) -> str:
+        share = min(self.done / self.total, 1.0)
+        left = (time.monotonic() - self.started) * (1 - share) / share if share > 0 else float("nan")
+        eta = f", about {format_seconds(left)} left" if share > 0 else ""
+        return f"{self.label}: {share:.0%}{eta}{'  ' + self.note if self.note else ''}"
+
+
+@contextmanager
+def progress(label: str, total: float) -> Iterator[Progress]:
+    """Show progress of `label` towards `total` units with an estimate of the time left."""
+    tracker = Progress(label, total)
+    if not sys.stderr.isatty():
+        yield tracker
+        return
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=console(), transient=True) as bars:
+        bars.add_task(label, total=tracker.total, note="")
+        tracker._bar = bars
+        yield tracker

@@ -1,0 +1,84 @@
+"""What a run measured, one JSON object a line, only ever appended."""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sartor.base.durable import write_error
+
+
+class MetricsLog:
+    """Appends to `path` (metrics.jsonl). A last line that a crash left torn is cut off when the log is
+    opened."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            os.ftruncate(self._descriptor, _end_of_last_line(path))
+        except OSError as error:
+            raise write_error(error, path, 0) from error
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Write one line whole. NaN and infinity become the texts "NaN", "Infinity" and "-Infinity"."""
+        line = (json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n").encode()
+        before = self.position
+        try:
+            written = os.write(self._descriptor, line)
+            if written < len(line):  # the disk is full: the second write says so
+                os.write(self._descriptor, line[written:])
+        except OSError as error:
+            os.ftruncate(self._descriptor, before)
+            raise write_error(error, self.path, len(line)) from error
+
+    @property
+    def position(self) -> int:
+        """Bytes so far: a checkpoint keeps it, so that a resumed run continues from the very same line."""
+        return os.fstat(self._descriptor).st_size
+
+    def rewind(self, position: int) -> None:
+        """Drop the lines after `position`. ValueError when the log is shorter than that."""
+        if position > self.position:
+            raise ValueError(
+                f"{self.path} has {self.position} bytes, fewer than the {position} it is to be cut to"
+            )
+        os.ftruncate(self._descriptor, position)
+
+    def sync(self) -> None:
+        """Make the lines so far durable: to be called before a checkpoint refers to them."""
+        os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    def __enter__(self) -> "MetricsLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Every whole line of a metrics file; empty when there is no file. The log may be open in another
+    process."""
+    if not path.is_file():
+        return []
+    content = path.read_bytes()
+    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+
+
+def _end_of_last_line(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value

@@ -1,0 +1,65 @@
+"""Energy from counters where there are any, else from processor time; and which of the two it was."""
+
+import os
+import time
+
+import pytest
+
+from sartor.base import energy
+from sartor.base.energy import WATTS_PER_BUSY_CORE, EnergyMeter
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(energy, "_gpu_energy_reader", lambda: lambda: 0.0)
+
+
+@pytest.fixture
+def counters(tmp_path, monkeypatch, no_gpu):
+    """Two packages, the first with a part inside it that must not be counted twice."""
+    for name, value in [("intel-rapl:0", 900), ("intel-rapl:0:0", 5), ("intel-rapl:1", 100)]:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "energy_uj").write_text(f"{value}\n")
+        (tmp_path / name / "max_energy_range_uj").write_text("999\n")
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    return tmp_path
+
+
+def test_counters_are_summed_over_packages_and_may_wrap(counters):
+    with EnergyMeter() as meter:
+        (counters / "intel-rapl:0" / "energy_uj").write_text("50\n")  # wrapped: 150 microjoules
+        (counters / "intel-rapl:0:0" / "energy_uj").write_text("900\n")
+        (counters / "intel-rapl:1" / "energy_uj").write_text("400\n")
+    assert meter.source == "measured"
+    assert meter.watt_hours == pytest.approx(450e-6 / 3600)
+
+
+def test_several_wraps_are_counted_by_sampling(counters, monkeypatch):
+    with EnergyMeter() as meter:
+        for value in (100, 900, 100, 899):
+            (counters / "intel-rapl:0" / "energy_uj").write_text(f"{value}\n")
+            meter._rapl[0].sample()
+    assert meter.watt_hours == pytest.approx(1999e-6 / 3600)
+
+
+def test_unreadable_counters_mean_an_estimate_from_processor_time(counters, no_gpu):
+    (counters / "intel-rapl:1" / "energy_uj").write_text("")
+    before = os.times()
+    with EnergyMeter() as meter:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            sum(range(1000))
+    after = os.times()
+    spent = after.user + after.system - before.user - before.system
+    assert meter.source == "estimated"
+    joules = meter.watt_hours * 3600
+    assert 0.15 * WATTS_PER_BUSY_CORE <= joules <= spent * WATTS_PER_BUSY_CORE + 1e-9
+
+
+def test_gpu_energy_is_added(tmp_path, monkeypatch):
+    monkeypatch.setattr(energy, "POWERCAP", tmp_path)
+    readings = iter([1000.0, 4600.0])
+    monkeypatch.setattr(energy, "_gpu_energy_reader", lambda: lambda: next(readings))
+    with EnergyMeter() as meter:
+        pass
+    assert meter.watt_hours == pytest.approx(1.0, abs=0.01)

@@ -1,0 +1,84 @@
+"""metrics.jsonl: whole lines only, whatever cut the last one off."""
+
+import errno
+import os
+
+import pytest
+
+from sartor.base.errors import SartorError
+from sartor.base.metrics import MetricsLog, read_metrics
+
+
+def test_lines_come_back_in_order(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.append({"step": 1, "loss": 0.1 + 0.2, "note": "größer"})
+        log.append({"step": 2, "loss": float("nan"), "norms": [float("inf"), float("-inf")]})
+    with MetricsLog(path) as log:
+        log.append({"step": 3})
+    assert read_metrics(path) == [
+        {"step": 1, "loss": 0.1 + 0.2, "note": "größer"},
+        {"step": 2, "loss": "NaN", "norms": ["Infinity", "-Infinity"]},
+        {"step": 3},
+    ]
+
+
+def test_a_torn_last_line_is_cut_wherever_it_was_torn(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    with MetricsLog(path) as log:
+        log.append({"step": 1})
+        whole = log.position
+        log.append({"step": 2, "loss": 1.5})
+    content = path.read_bytes()
+    for end in range(whole, len(content)):
+        path.write_bytes(content[:end] + b"\0" * 3)
+        assert read_metrics(path) == [{"step": 1}]
+        with MetricsLog(path) as log:
+            assert log.position == whole
+            log.append({"step": 2, "loss": 1.5})
+        assert path.read_bytes() == content
+
+
+def test_rewinding_makes_a_resumed_log_equal_to_an_uninterrupted_one(tmp_path):
+    paths = [tmp_path / "straight.jsonl", tmp_path / "resumed.jsonl"]
+    with MetricsLog(paths[0]) as log:
+        for step in range(6):
+            log.append({"step": step})
+    with MetricsLog(paths[1]) as log:
+        for step in range(3):
+            log.append({"step": step})
+        saved = log.position
+        log.append({"step": 3})
+    with MetricsLog(paths[1]) as log:
+        log.rewind(saved)
+        for step in range(3, 6):
+            log.append({"step": step})
+        with pytest.raises(ValueError):
+            log.rewind(10_000)
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
+    path = tmp_path / "metrics.jsonl"
+    write = os.write
+    with MetricsLog(path) as log:
+        log.append({"step": 1})
+        calls = []
+
+        def half_then_full(descriptor, data):
+            calls.append(data)
+            if len(calls) > 1:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return write(descriptor, data[: len(data) // 2])
+
+        monkeypatch.setattr(os, "write", half_then_full)
+        with pytest.raises(SartorError, match="disk is full"):
+            log.append({"step": 2})
+        monkeypatch.undo()
+        assert path.read_text() == '{"step": 1}\n'
+        log.append({"step": 2})
+    assert read_metrics(path) == [{"step": 1}, {"step": 2}]
+
+
+def test_no_file_is_no_lines(tmp_path):
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
