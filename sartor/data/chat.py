@@ -1,0 +1,218 @@
+"""The one rendering of a conversation: token ids, and which of them are learnt.
+
+Training, evaluation, rollouts and serving all call this file, so what a model is trained on is what it is asked with.
+A conversation's text is cut where the assistant begins and ends to speak and the pieces are tokenized one by one:
+the ids before an answer are therefore exactly the ids that generation is prompted with, for every tokenizer.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import TemplateError
+
+from sartor.base.errors import DataError
+from sartor.data.records import Conversation, Message
+
+# For base models that come without a chat template. `eos_token` ends every answer.
+PLAIN_TEMPLATE = (
+    "{{ bos_token or '' }}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'user' %}{{ 'Question: ' + message['content'] + '\\n' }}"
+    "{% else %}{{ 'Answer: ' + message['content'] + eos_token + '\\n' }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Answer: ' }}{% endif %}"
+)
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """`ids` and, for each, whether it is `trained` (an assistant's words or the end of its turn)."""
+
+    ids: list[int]
+    trained: list[bool]
+    where: str = ""
+
+    @property
+    def num_trained(self) -> int:
+        return sum(self.trained)
+
+
+class ChatFormat:
+    """How one model's tokenizer and chat template write conversations."""
+
+    def __init__(self, tokenizer: Any):
+        self.tokenizer = tokenizer
+        self.template: str = tokenizer.chat_template or PLAIN_TEMPLATE
+        self.template_hash = hashlib.sha256(self.template.encode()).hexdigest()
+        self.has_own_template = bool(tokenizer.chat_template)
+        specials = {str(token) for token in tokenizer.all_special_tokens}
+        specials |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self.special_tokens = sorted(specials, key=len, reverse=True)
+        self.special_ids = set(tokenizer.convert_tokens_to_ids(self.special_tokens))
+        self._anchor = self._find_anchor()
+        self.stop_ids = self._find_stop_ids()
+
+    # --- what callers use -----------------------------------------------------------------------------------------
+
+    def prompt(self, messages: Conversation) -> list[int]:
+        """Ids that ask the model for the next assistant turn."""
+        pieces, typed = self._pieces(messages, asking=True)
+        return [token for text, _ in pieces for token in self._encode(text, typed)]
+
+    def render(self, messages: Conversation, where: str = "") -> list[Rendered]:
+        """The conversation as training rows: one, unless the template rewrites earlier turns when later ones come
+        (some drop earlier thinking); then one row a turn, each exactly as it would be asked."""
+        answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        if not answers:
+            raise DataError("no assistant turn, so there is nothing to learn", where=where,
+                            hint="end the conversation with the answer to learn")
+        conversation = messages[: answers[-1] + 1]
+        if self._grows(conversation, answers):
+            return [self._row(conversation, where, learn_from=0)]
+        return [self._row(messages[: index + 1], where, learn_from=index) for index in answers]
+
+    def text(self, text: str, where: str = "") -> Rendered:
+        """Running text: every token is learnt, with the end-of-text token behind it."""
+        ids = self._encode(text, _protect_nothing) + [self.tokenizer.eos_token_id]
+        if self.tokenizer.bos_token_id is not None and self.tokenizer.bos_token_id != self.tokenizer.eos_token_id:
+            ids = [self.tokenizer.bos_token_id, *ids]
+            return Rendered(ids, [False] + [True] * (len(ids) - 1), where)
+        return Rendered(ids, [True] * len(ids), where)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without control tokens."""
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text
+
+    # --- pieces ---------------------------------------------------------------------------------------------------
+
+    def _row(self, messages: Conversation, where: str, learn_from: int) -> Rendered:
+        pieces, typed = self._pieces(messages, asking=False)
+        ids: list[int] = []
+        trained: list[bool] = []
+        for text, turn in pieces:
+            tokens = self._encode(text, typed)
+            learn = turn is not None and turn >= learn_from
+            end = self._end_of_turn(tokens) if learn else 0
+            ids += tokens
+            trained += [learn and place < end for place in range(len(tokens))]
+        return Rendered(ids, trained, where)
+
+    def _end_of_turn(self, tokens: list[int]) -> int:
+        """How many of a turn's tokens are learnt: up to its last control token, or all if it has none."""
+        controls = [place for place, token in enumerate(tokens) if token in self.special_ids]
+        return controls[-1] + 1 if controls else len(tokens)
+
+    def _grows(self, messages: Conversation, answers: list[int]) -> bool:
+        """Whether the text only ever grows at its end as turns are added."""
+        text = ""
+        for index in answers:
+            for next_text in (self._text(messages[:index], asking=True), self._text(messages[: index + 1])):
+                if not next_text.startswith(text):
+                    return False
+                text = next_text
+        return True
+
+    def _pieces(
+        self, messages: Conversation, asking: bool
+    ) -> tuple[list[tuple[str, int | None]], "re.Pattern[str]"]:
+        """Text pieces in order, each with the index of the assistant turn it holds (None for everything else)."""
+        messages, typed = self._protect(messages)
+        text = self._text(messages, asking)
+        pieces: list[tuple[str, int | None]] = []
+        done = 0
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            before, after = self._text(messages[:index], asking=True), self._text(messages[: index + 1])
+            if not (text.startswith(after) and after.startswith(before)):
+                continue  # this turn is rewritten by the template; it stays part of the text around it
+            pieces += [(text[done : len(before)], None), (text[len(before) : len(after)], index)]
+            done = len(after)
+        pieces.append((text[done:], None))
+        return [piece for piece in pieces if piece[0]], typed
+
+    def _text(self, messages: Conversation, asking: bool = False) -> str:
+        try:
+            return self._apply(messages, asking)
+        except TemplateError as error:
+            folded = fold_system(messages)
+            if folded is None:
+                raise DataError(f"the model's chat template refuses this conversation: {error}",
+                                hint="user and assistant turns must alternate, the user first") from None
+            return self._text(folded, asking)
+
+    def _apply(self, messages: Conversation, asking: bool) -> str:
+        if not messages:
+            return ""
+        text: str = self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=asking, chat_template=self.template
+        )
+        return text
+
+    # --- tokens ---------------------------------------------------------------------------------------------------
+
+    def _protect(self, messages: Conversation) -> tuple[Conversation, "re.Pattern[str]"]:
+        """Control tokens that somebody typed become marks that no template or tokenizer knows."""
+        contents = "".join(message["content"] for message in messages)
+        if not any(token in contents for token in self.special_tokens):
+            return messages, _protect_nothing
+        left, right = (chr(code) for code in _unused_code_points(contents))
+        known = re.compile("|".join(re.escape(token) for token in self.special_tokens))
+
+        def mark(found: "re.Match[str]") -> str:
+            return f"{left}{self.special_tokens.index(found.group())}{right}"
+
+        safe = [Message(role=message["role"], content=known.sub(mark, message["content"])) for message in messages]
+        return safe, re.compile(f"{left}(\\d+){right}")
+
+    def _encode(self, text: str, typed: "re.Pattern[str]") -> list[int]:
+        """Ids of one piece of rendered text; marks of typed control tokens become plain characters again."""
+        ids: list[int] = []
+        for place, part in enumerate(typed.split(text)):
+            if place % 2:
+                plain = self.special_tokens[int(part)]
+                ids += self.tokenizer(plain, add_special_tokens=False, split_special_tokens=True).input_ids
+            elif part:
+                ids += self._encode_part(part)
+        return ids
+
+    def _encode_part(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(self._anchor + text, add_special_tokens=False).input_ids
+        return ids[1:] if self._anchor else ids
+
+    def _find_anchor(self) -> str:
+        """Some tokenizers put a space before the first word of whatever they are given; behind a control token they
+        do not. Pieces are tokenized behind such an anchor where that makes a difference."""
+        anchor = self.tokenizer.eos_token or ""
+        if not anchor:
+            return ""
+        behind: list[int] = self.tokenizer(anchor + "a", add_special_tokens=False).input_ids
+        alone: list[int] = self.tokenizer("a", add_special_tokens=False).input_ids
+        return anchor if behind[1:] != alone and behind[0] == self.tokenizer.eos_token_id else ""
+
+    def _find_stop_ids(self) -> set[int]:
+        """Tokens that end an answer: the one the template writes behind a turn, and the tokenizer's own."""
+        row = self._row([Message(role="user", content="a"), Message(role="assistant", content="b")], "", 0)
+        last = [token for token, trained in zip(row.ids, row.trained, strict=True) if trained][-1]
+        found = {last} if last in self.special_ids else set()
+        return found | ({self.tokenizer.eos_token_id} - {None})
+
+
+_protect_nothing = re.compile(r"(?!)")
+
+
+def _unused_code_points(text: str) -> list[int]:
+    """Two characters of Unicode's private area that do not occur in the text."""
+    used = set(map(ord, text))
+    return [code for code in range(0xE000, 0xF8FF) if code not in used][:2]
+
+
+def fold_system(messages: Conversation) -> Conversation | None:
+    """The system prompt put in front of the first user turn, for templates that know no system role; None if absent."""
+    if len(messages) < 2 or messages[0]["role"] != "system" or messages[1]["role"] != "user":
+        return None
+    joined = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+    return [Message(role="user", content=joined), *messages[2:]]
