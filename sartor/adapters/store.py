@@ -1,0 +1,94 @@
+"""Adapters on disk, in PEFT's layout, so that every tool of the field can read them (and we theirs)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import nn
+
+from sartor.adapters.lora import LoraLinear, LoraSettings, add_lora, lora_layers
+from sartor.base.errors import DataError
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+SETTINGS_FILE = "adapter_config.json"
+PREFIX = "base_model.model."
+
+
+def adapter_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Every A and B by PEFT's name for it."""
+    tensors = {}
+    for name, layer in lora_layers(model).items():
+        tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A.detach().cpu().contiguous()
+        tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B.detach().cpu().contiguous()
+    return tensors
+
+
+def load_adapter_tensors(layers: dict[str, LoraLinear], tensors: dict[str, torch.Tensor], where: str = "adapter") -> None:
+    """Put saved tensors into the layers. DataError when a name is missing, left over or has another shape:
+    an adapter that loads but does nothing is worse than none."""
+    wanted = {f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
+              for name, layer in layers.items() for part in ("lora_A", "lora_B")}
+    missing, unused = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    if missing or unused:
+        example = (missing or unused)[0]
+        raise DataError(f"adapter does not fit this model: {len(missing)} tensors missing, {len(unused)} unused "
+                        f"(such as {example})", where=where, hint="load it on the base model it was trained on")
+    for name, parameter in wanted.items():
+        if parameter.shape != tensors[name].shape:
+            raise DataError(f"{name} has shape {list(tensors[name].shape)}, the model needs {list(parameter.shape)}",
+                            where=where, hint="load it on the base model it was trained on")
+        with torch.no_grad():
+            parameter.copy_(tensors[name])
+
+
+def adapter_settings(model: nn.Module, settings: LoraSettings, base: str) -> dict[str, Any]:
+    """PEFT's adapter_config.json."""
+    layers = lora_layers(model)
+    return {
+        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": True,
+        "r": settings.rank, "lora_alpha": settings.alpha, "lora_dropout": settings.dropout,
+        "use_rslora": settings.rank_stabilized, "use_dora": False, "bias": "none",
+        "fan_in_fan_out": any(layer.transposed for layer in layers.values()),
+        "target_modules": sorted({name.split(".")[-1] for name in layers}),
+    }
+
+
+def adapter_files(model: nn.Module, settings: LoraSettings, base: str) -> dict[str, bytes]:
+    """The adapter folder's files by name."""
+    text = json.dumps(adapter_settings(model, settings, base), indent=2)
+    return {WEIGHTS_FILE: save(adapter_tensors(model)), SETTINGS_FILE: text.encode()}
+
+
+def read_settings(folder: Path) -> tuple[LoraSettings, str]:
+    """LoRA settings and the base model's name from a PEFT adapter folder. DataError for kinds we do not compute."""
+    path = folder / SETTINGS_FILE
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read the adapter's settings: {error}", where=str(path)) from None
+    if raw.get("peft_type") != "LORA" or raw.get("use_dora") or raw.get("bias", "none") != "none":
+        raise DataError("only plain LoRA adapters without trained biases can be loaded", where=str(path))
+    for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform"):
+        if raw.get(key):
+            raise DataError(f"adapters with {key} cannot be loaded", where=str(path))
+    targets = raw["target_modules"]
+    if isinstance(targets, str):
+        raise DataError(f"target_modules is the pattern {targets!r}; only lists of names can be loaded", where=str(path))
+    settings = LoraSettings(rank=raw["r"], alpha=raw["lora_alpha"], dropout=raw.get("lora_dropout", 0.0),
+                            rank_stabilized=raw.get("use_rslora", False), targets=tuple(targets))
+    return settings, raw.get("base_model_name_or_path", "")
+
+
+def load_adapter(model: nn.Module, folder: Path) -> LoraSettings:
+    """Add the adapter of `folder` to the model, in place."""
+    settings, _ = read_settings(folder)
+    path = folder / WEIGHTS_FILE
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"cannot read the adapter's weights: {error}", where=str(path)) from None
+    load_adapter_tensors(add_lora(model, settings), tensors, str(path))
+    return settings
