@@ -1,0 +1,147 @@
+"""Keys and values of the rows being generated, and the two layouts that read and write them.
+
+All rows live in one tensor with a slot each; active rows fill slots 0..n-1, so a decoding step reads one slice. Prompts
+that begin alike share the keys and values of that beginning: they are computed and stored once.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sartor.data.packing import Span
+from sartor.models.attention import (
+    AttentionRule,
+    attend_block,
+    blocks_of,
+    heads_first,
+    query_groups,
+    ungroup,
+    write,
+)
+
+CAPACITY_STEP_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class CacheShape:
+    layers: int
+    key_heads: int
+    width: int
+    dtype: torch.dtype
+    device: torch.device
+
+
+class Cache:
+    """`store` [layers, 2, slots, key_heads, capacity, width]; grows in slots and capacity as needed."""
+
+    def __init__(self, shape: CacheShape):
+        self.shape = shape
+        self.store = self._empty(0, 0)
+        self.shared = self._empty(1, 0)  # keys and values of the shared prefix
+
+    def _empty(self, slots: int, capacity: int) -> Tensor:
+        shape = self.shape
+        return torch.zeros(shape.layers, 2, slots, shape.key_heads, capacity, shape.width,
+                           dtype=shape.dtype, device=shape.device)
+
+    @property
+    def shared_tokens(self) -> int:
+        return self.shared.shape[4]
+
+    def reserve(self, slots: int, capacity: int) -> None:
+        """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix)."""
+        have_slots, have_capacity = self.store.shape[2], self.store.shape[4]
+        if slots <= have_slots and capacity <= have_capacity:
+            return
+        capacity = max(have_capacity, -(-capacity // CAPACITY_STEP_TOKENS) * CAPACITY_STEP_TOKENS)
+        bigger = self._empty(max(slots, have_slots), capacity)
+        bigger[:, :, :have_slots, :, :have_capacity] = self.store
+        self.store = bigger
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the row in slot `source`, of `length` tokens, over slot `target`."""
+        if source != target:
+            self.store[:, :, target, :, :length] = self.store[:, :, source, :, :length]
+
+    def clear(self) -> None:
+        """Give the memory back and forget the shared prefix."""
+        self.store, self.shared = self._empty(0, 0), self._empty(1, 0)
+
+
+class PrefixLayout:
+    """Runs the shared prefix once and keeps its keys and values."""
+
+    def __init__(self, cache: Cache, length: int):
+        self.cache, self.blocks = cache, blocks_of([Span(0, length)], cache.shape.device)
+        cache.shared = cache._empty(1, length)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        for place, tensor in enumerate((key, value)):
+            self.cache.shared[layer, place, 0] = tensor.transpose(0, 1)
+        keys, values = self.cache.shared[layer]
+        grouped = query_groups(query, self.blocks[0], key.shape[1])
+        return ungroup(attend_block(grouped, keys, values, 0, rule), self.blocks[0])
+
+
+class PrefillLayout:
+    """Runs packed prompts (without their shared prefix) and stores their keys and values in the given slots."""
+
+    def __init__(self, cache: Cache, spans: list[Span], slots: list[int]):
+        self.cache, self.spans, self.slots = cache, spans, slots
+        self.blocks = blocks_of(spans, cache.shape.device)
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        for place, tensor in enumerate((key, value)):
+            for span, slot in zip(self.spans, self.slots, strict=True):
+                rows = tensor[span.start : span.end].transpose(0, 1)
+                self.cache.store[layer, place, slot, :, : span.end - span.start] = rows
+        result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        shared = self.cache.shared[layer]
+        for block in self.blocks:
+            keys, values = (
+                torch.cat((front.expand(block.index.shape[0], -1, -1, -1), heads_first(tensor, block)), 2)
+                for front, tensor in zip(shared, (key, value), strict=True)
+            )
+            mixed = attend_block(query_groups(query, block, key.shape[1]), keys, values, shared.shape[3], rule)
+            write(result, ungroup(mixed, block), block)
+        return result
+
+
+class DecodeLayout:
+    """One new token for each active row: row i is in slot i and holds `lengths[i]` tokens behind the shared prefix."""
+
+    def __init__(self, cache: Cache, lengths: Tensor):
+        self.cache, self.lengths = cache, lengths
+        self.longest = int(lengths.max()) + 1
+        self.rows = torch.arange(len(lengths), device=lengths.device)
+        places = torch.arange(self.longest, device=lengths.device)
+        self.unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, longest]
+
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
+        count, key_heads, width = key.shape
+        keys, values = self.cache.store[layer, :, :count]
+        keys[self.rows, :, self.lengths], values[self.rows, :, self.lengths] = key, value
+        keys, values = keys[:, :, : self.longest], values[:, :, : self.longest]
+        grouped = query.view(count, key_heads, -1, width)  # [n, K, G, D]
+        shared_keys, shared_values = self.cache.shared[layer][:, 0]  # [K, P, D]
+        prefix, group = shared_keys.shape[1], grouped.shape[2]
+        by_head = grouped.transpose(0, 1).reshape(key_heads, -1, width)  # [K, n * G, D]
+        before = torch.matmul(by_head, shared_keys.transpose(1, 2)).view(key_heads, count, group, prefix).transpose(0, 1)
+        own = torch.matmul(grouped, keys.transpose(-1, -2)).masked_fill(self.unseen, float("-inf"))
+        weights = torch.softmax(self._rule(torch.cat((before, own), -1), prefix, rule), -1)
+        result = torch.matmul(weights[..., prefix:], values)
+        if prefix:
+            flat = weights[..., :prefix].transpose(0, 1).reshape(key_heads, -1, prefix)
+            result += torch.matmul(flat, shared_values).view(key_heads, count, -1, width).transpose(0, 1)
+        return result.view(count, -1, width)
+
+    def _rule(self, scores: Tensor, prefix: int, rule: AttentionRule) -> Tensor:
+        scores = scores * rule.scale
+        if rule.softcap:
+            scores = torch.tanh(scores / rule.softcap) * rule.softcap
+        if rule.window is not None and prefix + self.longest > rule.window:
+            places = torch.arange(prefix + self.longest, device=scores.device)
+            too_far = places[None] <= (self.lengths + prefix)[:, None] - rule.window
+            scores = scores.masked_fill(too_far[:, None, None], float("-inf"))
+        return scores

@@ -1,0 +1,93 @@
+"""A model on this machine as a `Generator`."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import nn
+
+from sartor.adapters.store import load_adapter
+from sartor.base.console import Progress
+from sartor.base.device import compute_dtype, device
+from sartor.base.errors import SartorError
+from sartor.data.chat import ChatFormat
+from sartor.data.records import Conversation
+from sartor.generation.engine import Engine
+from sartor.generation.protocol import Reply, Sampling
+from sartor.models.attention import IMPLEMENTATION, register
+from sartor.models.hub import ModelLocation, load_model, load_tokenizer
+
+SHORTEST_SHARED_PREFIX_TOKENS = 8
+
+
+class LocalModel:
+    """Answers conversations with one engine; prompts that begin alike share that beginning."""
+
+    def __init__(self, model: nn.Module, chat: ChatFormat):
+        self.model, self.chat = model, chat
+        self.engine = Engine(model, chat.decode, chat.stop_ids, context_tokens(model))
+
+    @staticmethod
+    def open(location: ModelLocation, dtype: torch.dtype | None = None) -> "LocalModel":
+        """Load a model, with its adapter if it is one, in the number format this machine computes best in."""
+        register()
+        place = device()
+        model = load_model(location.folder, dtype or compute_dtype(place), IMPLEMENTATION)
+        if location.adapter is not None:
+            load_adapter(model, location.adapter)
+        return LocalModel(model.to(place), ChatFormat(load_tokenizer(location.folder)))
+
+    def generate(
+        self, conversations: Sequence[Conversation], sampling: Sampling,
+        on_reply: Callable[[int, Reply], None] | None = None, bar: Progress | None = None,
+    ) -> list[Reply]:
+        started = time.perf_counter()
+        prompts = [self.chat.prompt(conversation) for conversation in conversations]
+        self.engine.share(common_prefix(prompts))
+        replies = [Reply("", "error", len(prompt), messages=list(conversation))
+                   for prompt, conversation in zip(prompts, conversations, strict=True)]
+        owners = {}
+        for index in sorted(range(len(prompts)), key=lambda index: len(prompts[index])):
+            try:
+                owners[self.engine.add(prompts[index], sampling)] = index
+            except SartorError as error:
+                replies[index].error = error.what
+                if on_reply:
+                    on_reply(index, replies[index])
+        while self.engine.has_work:
+            for event in self.engine.step():
+                reply = replies[owners[event.request_id]]
+                reply.text += event.text
+                reply.token_ids.append(event.token_id)
+                reply.log_probs.append(event.log_prob)
+                if event.finish is not None:
+                    reply.finish, reply.completion_tokens = event.finish, len(reply.token_ids)
+                    reply.seconds = time.perf_counter() - started
+                    if on_reply:
+                        on_reply(owners[event.request_id], reply)
+        self.engine.share(())
+        return replies
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+        """The reply to one conversation, piece by piece."""
+        self.engine.share(())
+        self.engine.add(self.chat.prompt(conversation), sampling)
+        while self.engine.has_work:
+            yield from (event.text for event in self.engine.step() if event.text)
+
+
+def context_tokens(model: nn.Module) -> int:
+    """How many tokens the model was made to read."""
+    return int(model.config.max_position_embeddings)
+
+
+def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
+    """The longest beginning of all prompts that leaves each at least one token of its own; [] when not worth sharing."""
+    if len(prompts) < 2:
+        return []
+    first, last = min(prompts), max(prompts)
+    limit = min(len(prompt) for prompt in prompts) - 1
+    length = 0
+    while length < limit and first[length] == last[length]:
+        length += 1
+    return list(first[:length]) if length >= SHORTEST_SHARED_PREFIX_TOKENS else []
