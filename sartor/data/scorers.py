@@ -6,22 +6,28 @@ of `choose`. `check_answers` finds rows that could never be answered rightly bef
 """
 
 import difflib
-import json
 import math
 import re
 import string
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from re import _parser as pattern_parser  # type: ignore[attr-defined]
 from typing import Any
 
 from sartor.base.errors import DataError, UsageError
+from sartor.data.patterns import bad_pattern
+from sartor.data.values import (
+    JSON_DECODER,
+    NOT_FOUND,
+    first_json_value,
+    json_value_at,
+    last_number,
+    same_json,
+)
 
 MAX_REGEX_REPLY_CHARACTERS = 4_000
-MANY_REPEATS = 10
 
 Problem = tuple[str, str]
 
@@ -160,31 +166,6 @@ def _rouge_l(reply: str, answer: str) -> float:
 
 # numeric
 
-_DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
-_SIGN = r"[-−+]?(?:[$€£¥]\s?)?[-−+]?"
-NUMBER = re.compile(
-    rf"(?<![\w./])(?P<sign>{_SIGN})(?P<above>{_DIGITS})\s?/\s?(?P<below>{_DIGITS})(?!\s?/|\d)"
-    rf"|(?<![\w.])(?P<plain_sign>{_SIGN})(?P<plain>{_DIGITS}(?:[eE][-+]?\d{{1,4}})?)"
-)
-
-
-def last_number(text: str) -> float | None:
-    """The last number in `text`, or None.
-
-    Read are `1,234.5`, `$3`, `-2`, `.5`, `1e-3` and simple fractions such as `3/4`. A % sign is a unit like
-    any other (50% is 50); digits inside a word (H2O) are no number; a hyphen after a digit (3-5) or before a
-    space is no minus.
-    """
-    values = (_value(match) for match in NUMBER.finditer(text))
-    return next((value for value in reversed(list(values)) if math.isfinite(value)), None)
-
-
-def _value(match: re.Match[str]) -> float:
-    value = float((match["above"] or match["plain"]).replace(",", ""))
-    below = float((match["below"] or "1").replace(",", ""))
-    negative = any(minus in (match["sign"] or match["plain_sign"] or "") for minus in "-−")
-    return math.nan if below == 0 else (-value if negative else value) / below
-
 
 def _numeric(reply: str, answer: str) -> float:
     """Whole numbers must be equal; others within a relative tolerance of 1e-6."""
@@ -204,58 +185,15 @@ def _not_a_number(answer: str) -> Problem | None:
 
 # json
 
-NOT_FOUND = object()
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
-
-
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def first_json_value(text: str) -> Any:
-    """The whole text or its first ``` fence as JSON, else the first object or array in it, else NOT_FOUND.
-
-    A bare number or string inside prose is no value: only an object or array can be told from prose.
-    """
-    fence = re.search(r"```[\w-]*\s*(.*?)```", text, re.DOTALL)
-    try:
-        for whole in (text, fence[1] if fence else ""):
-            value = _decoded(whole.strip(), 0, to_end=True)
-            if value is not NOT_FOUND:
-                return value
-        starts = (match.start() for match in re.finditer(r"[{\[]", text))
-        return next((v for v in (_decoded(text, start) for start in starts) if v is not NOT_FOUND), NOT_FOUND)
-    except RecursionError:
-        return NOT_FOUND
-
-
-def _decoded(text: str, start: int, to_end: bool = False) -> Any:
-    try:
-        value, end = DECODER.raw_decode(text, start)
-    except ValueError:
-        return NOT_FOUND
-    return NOT_FOUND if to_end and end != len(text) else value
-
-
-def same_json(a: Any, b: Any) -> bool:
-    """Structural equality: order of keys does not matter, 1 equals 1.0, true does not equal 1."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same_json(a[key], b[key]) for key in a)
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(same_json, a, b))
-    return isinstance(a, bool) == isinstance(b, bool) and a == b
-
 
 def _json(reply: str, answer: str) -> float:
     found = first_json_value(reply)
-    return float(found is not NOT_FOUND and same_json(found, _decoded(answer.strip(), 0)))
+    return float(found is not NOT_FOUND and same_json(found, json_value_at(answer.strip(), 0)))
 
 
 def _not_json(answer: str) -> Problem | None:
     try:
-        value = DECODER.decode(answer)
+        value = JSON_DECODER.decode(answer)
         same_json(value, value)
     except (ValueError, RecursionError) as error:
         return f"the answer is not JSON ({error})", "write one JSON value; keys and texts in double quotes"
@@ -264,74 +202,14 @@ def _not_json(answer: str) -> Problem | None:
 
 # regex
 
-ATOMIC = ("ATOMIC_GROUP", "POSSESSIVE_REPEAT", "ASSERT", "ASSERT_NOT")
-REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
-
-
-def is_explosive(pattern: str) -> bool:
-    """Whether matching may take time exponential in the reply's length, as `(a+)+b` does.
-
-    Python's matcher backtracks and cannot be stopped, so such patterns are refused before the run; what is
-    left is polynomial, and bounded by MAX_REGEX_REPLY_CHARACTERS. The test
-    is on the safe side: refused are, inside a repeat of ten or more, a repeat of variable length and
-    alternatives that may start with the same character, unless possessive or atomic (`a++`, `(?>a|b)`).
-    """
-    return _explosive(pattern_parser.parse(pattern), inside_repeat=False)
-
-
-def _explosive(items: Iterable[tuple[Any, Any]], inside_repeat: bool) -> bool:
-    for operation, argument in items:
-        kind = str(operation)
-        repeated = inside_repeat and kind not in ATOMIC
-        if kind in REPEATS:
-            low, high, _ = argument
-            if repeated and low != high:
-                return True
-            repeated = repeated or high >= MANY_REPEATS
-        if repeated and kind == "BRANCH" and not _start_differently(argument[1]):
-            return True
-        if any(_explosive(part, repeated) for part in _parts(argument)):
-            return True
-    return False
-
-
-def _parts(argument: Any) -> list[Any]:
-    """The patterns nested in a parsed item's argument, whatever its kind."""
-    if isinstance(argument, pattern_parser.SubPattern):
-        return [argument]
-    if isinstance(argument, tuple | list):
-        return [part for item in argument for part in _parts(item)]
-    return []
-
-
-def _start_differently(alternatives: Sequence[Any]) -> bool:
-    """Whether each begins with a character of its own, upper and lower case being one."""
-    first = [alternative[0] for alternative in alternatives if len(alternative)]
-    characters = {chr(code).casefold() for kind, code in first if str(kind) == "LITERAL"}
-    return len(characters) == len(alternatives)
-
 
 @lru_cache(maxsize=4096)
 def _compiled(pattern: str) -> re.Pattern[str]:
     """The pattern, ready to match; DataError when it is not one or could run for ever."""
-    problem = _bad_pattern(pattern)
+    problem = bad_pattern(pattern)
     if problem:
         raise DataError(f"{problem[0]}: {_shortened(pattern)}", hint=problem[1])
     return re.compile(pattern)
-
-
-def _bad_pattern(pattern: str) -> Problem | None:
-    if not pattern:
-        return "the answer is empty", "write a pattern, or remove the row"
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError) as error:
-        hint = r"write \ before . ( ) [ ] * + ? that are meant as text"
-        return f"the answer is not a regular expression ({error})", hint
-    if is_explosive(pattern):
-        hint = "inside a repeat, make the inner one possessive (a++) or the alternatives atomic ((?>a|b))"
-        return "matching this regular expression could take for ever", hint
-    return None
 
 
 def _regex(reply: str, answer: str) -> float:
@@ -373,7 +251,7 @@ SCORERS = {
             "a code fence around it do not matter.",
         ),
         Scorer(
-            "regex", True, _regex, _bad_pattern,
+            "regex", True, _regex, bad_pattern,
             "1 when the whole reply matches the answer's regular expression; a reply of more than "
             f"{MAX_REGEX_REPLY_CHARACTERS:,} characters never does.",
         ),

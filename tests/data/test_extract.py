@@ -92,7 +92,11 @@ def test_a_damaged_pdf_is_named(tmp_path):
 
 
 def test_jsonl_rows_are_documents(tmp_path):
-    rows = [{"id": "x", "title": "T", "text": " one "}, {"text": "two"}, {"id": 7, "title": None, "text": "three"}]
+    rows = [
+        {"id": "x", "title": "T", "text": " one "},
+        {"text": "two"},
+        {"id": 7, "title": None, "text": "three"},
+    ]
     (tmp_path / "rows.jsonl").write_text("\n\n".join(json.dumps(row) for row in rows))
     documents, _ = read(tmp_path)
     assert [(document.id, document.title, document.text) for document in documents] == [
@@ -104,7 +108,8 @@ def test_jsonl_rows_are_documents(tmp_path):
     ("row", "where"),
     [
         ("{", ":2"), ("[1]", ":2"), ('{"body": "x"}', ":2, text"), ('{"text": 3}', ":2, text"),
-        ('{"text": null}', ":2, text"), ('{"text": "x", "id": ["a"]}', ":2, id"), ('{"text": "\\ud800"}', ":2"),
+        ('{"text": null}', ":2, text"), ('{"text": "x", "id": ["a"]}', ":2, id"),
+        ('{"text": "\\ud800"}', ":2"),
         ('{"text": "x", "id": true}', ":2, id"), ('{"text": "one too"  , "id": "rows.jsonl:1"}', ":2"),
         ('{"text": "' + "x" * 300 + '"}', ":2"), ("[" * 200, ":2"),
     ],
@@ -134,10 +139,21 @@ def test_what_is_not_read_is_counted_or_named(tmp_path):
     (folder / "dangling.txt").symlink_to(folder / "nowhere.txt")
     os.mkfifo(folder / "pipe.txt")
     documents, notices = read(folder)
-    assert [(document.id, document.text) for document in documents] == [("good.txt", "good"), ("inside.txt", "good")]
+    assert [(document.id, document.text) for document in documents] == [
+        ("good.txt", "good"),
+        ("inside.txt", "good"),
+    ]
     text = "\n".join(notices)
-    for said in ("leak.txt: a link that leads outside", "leaks: a link to a folder", "dangling.txt: not a regular file",
-                 "pipe.txt: not a regular file", "empty.txt: empty", "2 .png", "1 hidden", "1 no file type"):  # fmt: skip
+    for said in (
+        "leak.txt: a link that leads outside",
+        "leaks: a link to a folder",
+        "dangling.txt: not a regular file",
+        "pipe.txt: not a regular file",
+        "empty.txt: empty",
+        "2 .png",
+        "1 hidden",
+        "1 no file type",
+    ):
         assert said in text, said
 
 
@@ -149,7 +165,9 @@ def test_another_encoding_is_read_and_named(tmp_path, encoding, text):
     (tmp_path / "old.txt").write_bytes(text.encode(encoding))
     (document,), notices = read(tmp_path)
     assert document.text == text
-    assert len(notices) == 1 and f"not UTF-8 (byte 0), read as {encoding}" in notices[0].replace("byte 3", "byte 0")
+    assert len(notices) == 1 and f"not UTF-8 (byte 0), read as {encoding}" in notices[0].replace(
+        "byte 3", "byte 0"
+    )
 
 
 def test_binary_large_and_absent_files_are_refused(tmp_path):
@@ -172,7 +190,10 @@ def test_binary_large_and_absent_files_are_refused(tmp_path):
 def test_the_hash_follows_title_and_text_only():
     first = make_document("a", "t", "x", "p")
     assert first.sha256 == make_document("b", "t", "x", "q").sha256
-    assert len({first.sha256, make_document("a", "tx", "", "p").sha256, make_document("a", "t", "y").sha256}) == 3
+    assert (
+        len({first.sha256, make_document("a", "tx", "", "p").sha256, make_document("a", "t", "y").sha256})
+        == 3
+    )
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))

@@ -1,0 +1,138 @@
+"""The command `sartor`: which verbs there are, and how a verb is loaded, run and, when it fails, explained.
+
+Only the verb that is called is imported, and nothing heavy before its `run`, so that help answers at once.
+"""
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sartor import __version__
+from sartor.base.configuration import nearest
+from sartor.base.errors import SartorError, UsageError
+from sartor.cli.options import VerbParser
+
+PIPE_CLOSED_EXIT_CODE = 141  # 128 + SIGPIPE, as of any program whose reader went away
+INTERRUPT_EXIT_CODE = 130
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command: `sartor.cli.<name>` holds `add_options(parser)` and `run(args) -> int | None`."""
+
+    name: str
+    summary: str
+    example: str
+
+    @property
+    def module(self) -> str:
+        return "sartor.cli." + self.name.replace("-", "_")
+
+
+GROUPS: dict[str, tuple[Verb, ...]] = {
+    "choose": (
+        Verb("demo", "run the main job on the example task, offline after one download", "sartor demo"),
+        Verb(
+            "choose",
+            "measure prompting, retrieval and fine-tuning on a task, decide, report",
+            "sartor choose my-task --out runs/my-task --budget 20m",
+        ),
+    ),
+    "make": (
+        Verb(
+            "finetune",
+            "train a model on examples",
+            "sartor finetune train.jsonl --base starter --adapter lora --out runs/tuned",
+        ),
+        Verb("index", "put documents into a knowledge file", "sartor index handbook/ --out handbook.sqlite"),
+    ),
+    "measure": (
+        Verb(
+            "evaluate",
+            "score models on tasks, with intervals; compare two",
+            "sartor evaluate runs/tuned my-task",
+        ),
+        Verb("doctor", "show what this machine and installation have, and what is wrong", "sartor doctor"),
+    ),
+    "use": (
+        Verb(
+            "ask",
+            "answer a question from a knowledge file, with citations",
+            'sartor ask handbook.sqlite "How many days of leave are there?"',
+        ),
+        Verb("search", "find passages in a knowledge file", 'sartor search handbook.sqlite "parental leave"'),
+        Verb("chat", "talk to a model or a run", "sartor chat runs/tuned"),
+        Verb("serve", "serve runs as an OpenAI-compatible endpoint", "sartor serve runs/my-task --port 8000"),
+    ),
+}
+VERBS = {verb.name: verb for verbs in GROUPS.values() for verb in verbs}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (that of the process by default); the exit code."""
+    try:
+        code = _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+        return code
+    except SartorError as error:
+        _explain(error)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return INTERRUPT_EXIT_CODE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        return PIPE_CLOSED_EXIT_CODE
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a bug in Sartor; please report it with the lines above", file=sys.stderr)
+        return 1
+
+
+def parser_of(verb: Verb) -> VerbParser:
+    """The verb's options; imports its module."""
+    parser = VerbParser(
+        prog=f"sartor {verb.name}",
+        description=verb.summary[0].upper() + verb.summary[1:] + ".",
+        epilog=f"example: {verb.example}",
+    )
+    importlib.import_module(verb.module).add_options(parser)
+    return parser
+
+
+def overview() -> str:
+    """What `sartor --help` prints."""
+    lines = ["Sartor: language models, made to measure.", "", "usage: sartor VERB [options]"]
+    for group, verbs in GROUPS.items():
+        lines += ["", f"{group}:"]
+        lines += [f"  {verb.name:<10} {verb.summary}" for verb in verbs]
+    lines += ["", "`sartor VERB --help` explains a verb; `sartor --version` prints the version.", ""]
+    lines += ["example: " + VERBS["choose"].example]
+    return "\n".join(lines)
+
+
+def _run(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else "--help"
+    if first in ("-h", "--help", "help"):
+        print(overview())
+        return 0
+    if first in ("-V", "--version"):
+        print(f"sartor {__version__}")
+        return 0
+    if first not in VERBS:
+        kind = "option" if first.startswith("-") else "verb"
+        near = nearest(first, VERBS)
+        hint = f"did you mean `sartor {near}`?" if near else "`sartor --help` lists the verbs"
+        raise UsageError(f"unknown {kind} {first}", hint=hint)
+    verb = VERBS[first]
+    args = parser_of(verb).parse_args(arguments[1:])
+    return importlib.import_module(verb.module).run(args) or 0
+
+
+def _explain(error: SartorError) -> None:
+    place = f"{error.where}: " if error.where else ""
+    print(f"error: {place}{error.what}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)

@@ -1,0 +1,112 @@
+"""Scores of models on tasks, with intervals; two models are compared row by row."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sartor.data.records import Row
+from sartor.data.task import Task
+from sartor.data.writers import write_jsonl
+from sartor.evaluation.runner import Answer, answer_rows
+from sartor.evaluation.statistics import Comparison, mean_interval, paired_difference
+from sartor.generation.prompted import Prompted
+from sartor.generation.protocol import Generator, Sampling
+from sartor.generation.remote import Remote
+from sartor.retrieval.path import open_model
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one task. The interval is of the scored rows; `unscored` rows are counted apart."""
+
+    model: str
+    task: str
+    scorer: str
+    score: float | None
+    ci: tuple[float, float] | None
+    n: int
+    unscored: int
+    truncated_replies: int
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two models on one task, compared on the rows scored for both."""
+
+    a: str
+    b: str
+    task: str
+    comparison: Comparison
+
+
+def evaluate(
+    models: Sequence[str], tasks: Sequence[str], split: str, max_new_tokens: int, remote_model: str | None,
+    key_env: str | None, out: Path | None,
+) -> tuple[list[Evaluation], list[Contest]]:
+    """Ask every model every row of each task's `split` (test or dev). A name that begins with http is the base URL of
+    a service, asked for `remote_model`."""
+    loaded = [Task.load(task) for task in tasks]
+    found: list[Evaluation] = []
+    answers: dict[tuple[str, str], list[Answer]] = {}
+    for name in models:
+        generator, sampling, has_prompt = _open(name, max_new_tokens, remote_model, key_env)
+        for task in loaded:
+            asked = generator if has_prompt else Prompted(generator, task.instruction or None)
+            given = answer_rows(asked, _rows(task, split), task.scorer, sampling, f"{name} on {task.name}", name)
+            answers[name, task.name] = given
+            found.append(_evaluation(name, task, given))
+            if out is not None:
+                out.mkdir(parents=True, exist_ok=True)
+                file = out / f"{Path(name).name or 'model'}-{task.name}.jsonl"
+                write_jsonl(file, [answer.as_dict() for answer in given])
+    contests = [_contest(models[0], models[1], task, answers) for task in loaded] if len(models) == 2 else []
+    return found, contests
+
+
+def _open(
+    name: str, max_new_tokens: int, remote_model: str | None, key_env: str | None
+) -> tuple[Generator, Sampling, bool]:
+    """The generator, how it samples, and whether it brings a prompt of its own."""
+    if name.startswith(("http://", "https://")):
+        return Remote(remote_model or "default", name, api_key_env=key_env), Sampling(max_new_tokens), False
+    path = open_model(name)
+    if path.config.description:
+        return path.generator, path.config.sampling, True
+    return path.generator, Sampling(max_new_tokens), False
+
+
+def _rows(task: Task, split: str) -> Sequence[Row]:
+    return task.test if split == "test" else task.dev
+
+
+def _scores(answers: Sequence[Answer]) -> np.ndarray:
+    return np.array([np.nan if answer.score is None else answer.score for answer in answers])
+
+
+def _evaluation(model: str, task: Task, answers: Sequence[Answer]) -> Evaluation:
+    scored = [(answer.score, row.group) for answer, row in zip(answers, _by_id(task, answers), strict=True)
+              if answer.score is not None]
+    interval = mean_interval([score for score, _ in scored], [group for _, group in scored]) if scored else None
+    return Evaluation(
+        model, task.name, task.scorer.name, interval and interval.mean, (interval.low, interval.high) if interval else None,
+        len(answers), len(answers) - len(scored), sum(answer.finish == "length" for answer in answers),
+    )
+
+
+def _contest(a: str, b: str, task: Task, answers: dict[tuple[str, str], list[Answer]]) -> Contest:
+    ours, theirs = _scores(answers[a, task.name]), _scores(answers[b, task.name])
+    both = ~np.isnan(ours) & ~np.isnan(theirs)
+    groups = [row.group for row, kept in zip(_by_id(task, answers[a, task.name]), both, strict=True) if kept]
+    return Contest(a, b, task.name, paired_difference(ours[both], theirs[both], groups))
+
+
+def _by_id(task: Task, answers: Sequence[Answer]) -> list[Row]:
+    rows = {row.id: row for row in (*task.test, *task.dev)}
+    return [rows[answer.id] for answer in answers]
+
+
+def as_json(found: Sequence[Evaluation], contests: Sequence[Contest]) -> dict[str, Any]:
+    return {"evaluations": [asdict(each) for each in found], "comparisons": [asdict(each) for each in contests]}

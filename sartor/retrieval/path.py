@@ -1,0 +1,136 @@
+"""A path as files: which model, which prompt, which documents. Opened, it is a `Generator`.
+
+`choose` writes one `path.json` a path; `chat`, `serve` and `evaluate` open them.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from sartor.base.configuration import Config
+from sartor.base.durable import replace_file
+from sartor.base.errors import DataError, UsageError
+from sartor.data.records import Conversation
+from sartor.generation.local import LocalModel
+from sartor.generation.prompted import Prompted, prompted
+from sartor.generation.protocol import Generator, Passage, Sampling
+from sartor.generation.remote import Remote
+from sartor.models.hub import locate
+from sartor.models.starter import fetch
+from sartor.retrieval.embedder import Embedder
+from sartor.retrieval.grounded import Grounded, ground
+from sartor.retrieval.search import StoreRetriever
+from sartor.retrieval.store import KnowledgeStore
+
+FILE_NAME = "path.json"
+
+
+class Knowledge(Config):
+    """Which documents a path reads, and how: `file` is relative to the path's folder."""
+
+    file: str
+    passages: int
+    dense_weight: float
+
+
+class PathConfig(Config):
+    """All it takes to answer as the path did when it was measured. `adapter` is relative to the path's folder;
+    `api_base_url` makes `model` the name of a remote one."""
+
+    name: str
+    description: str
+    model: str
+    adapter: str | None = None
+    api_base_url: str | None = None
+    api_key_env: str | None = None
+    instruction: str = ""
+    examples: list[tuple[str, str]] = []
+    knowledge: Knowledge | None = None
+    max_new_tokens: int = 256
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(max_new_tokens=self.max_new_tokens)
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / FILE_NAME, self.model_dump_json(indent=2) + "\n")
+
+    @staticmethod
+    def load(folder: Path) -> "PathConfig":
+        try:
+            return PathConfig.model_validate_json((folder / FILE_NAME).read_text())
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read as a path: {error}", where=str(folder / FILE_NAME)) from None
+
+
+@dataclass
+class OpenPath:
+    """A path ready to answer. `local` is its model on this machine, if it has one there."""
+
+    config: PathConfig
+    generator: Generator
+    local: LocalModel | None
+    retriever: StoreRetriever | None
+
+    def prepare(self, conversation: Conversation) -> tuple[Conversation, list[Passage] | None]:
+        """What the model is sent for a conversation, and the passages in it (None: the path does not retrieve)."""
+        passages = None
+        if self.retriever is not None and self.config.knowledge is not None:
+            conversation, passages = ground(conversation, self.retriever, self.config.knowledge.passages)
+        return prompted(conversation, self.config.instruction or None, self.config.examples), passages
+
+
+def open_path(config: PathConfig, folder: Path, local: LocalModel | None = None) -> OpenPath:
+    """Make the path's generator. `local` is an open model to use instead of loading it again."""
+    inner: Generator
+    if config.api_base_url is not None:
+        inner, local = Remote(config.model, config.api_base_url, api_key_env=config.api_key_env), None
+    else:
+        inner = local = local or LocalModel.open(locate(folder / config.adapter if config.adapter else config.model))
+    generator: Generator = Prompted(inner, config.instruction or None, config.examples)
+    retriever = None
+    if config.knowledge is not None:
+        retriever = open_retriever(folder / config.knowledge.file, config.knowledge.dense_weight)
+        generator = Grounded(generator, retriever, config.knowledge.passages)
+    return OpenPath(config, generator, local, retriever)
+
+
+def open_retriever(file: Path, dense_weight: float) -> StoreRetriever:
+    """Hybrid search over a knowledge file with the default embedder."""
+    return StoreRetriever(KnowledgeStore(file), Embedder(fetch("minilm")), dense_weight)
+
+
+def open_model(name: str, path_name: str | None = None) -> OpenPath:
+    """Whatever a person may call a model: a choice's run folder, a path's folder, or a name `locate` knows."""
+    folder = Path(name).expanduser()
+    if (folder / FILE_NAME).is_file():
+        return open_path(PathConfig.load(folder), folder)
+    if (folder / "paths").is_dir():
+        return open_path(*chosen_path(folder, path_name))
+    if path_name is not None:
+        raise UsageError(f"{name} has no paths", where="--path", hint="paths are of `sartor choose` runs")
+    return open_path(PathConfig(name=name, description="", model=name), Path())
+
+
+def chosen_path(run: Path, name: str | None = None) -> tuple[PathConfig, Path]:
+    """The path of a choice's run folder called `name` (default: the chosen one) and the folder it lives in."""
+    paths = run / "paths"
+    names = sorted(item.name for item in paths.iterdir() if (item / FILE_NAME).is_file()) if paths.is_dir() else []
+    if name is None:
+        name = _choice(run)
+    if name not in names:
+        raise DataError(f"this run has no path called {name}", where=str(run),
+                        hint=f"it has {', '.join(names)}" if names else "it is not a finished `sartor choose`")
+    return PathConfig.load(paths / name), paths / name
+
+
+def _choice(run: Path) -> str:
+    try:
+        choice = json.loads((run / "choice.json").read_text())["choice"]
+    except (OSError, ValueError, KeyError) as error:
+        raise DataError(f"no choice can be read: {error}", where=str(run / "choice.json"),
+                        hint="finish `sartor choose` first") from None
+    if choice is None:
+        raise DataError("this choice names no path", where=str(run / "choice.json"), hint="name one with --path")
+    return str(choice)
