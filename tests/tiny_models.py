@@ -6,9 +6,22 @@ import random
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
-    Gemma2Config, Gemma2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, GPT2Config, GPT2LMHeadModel, LlamaConfig,
-    LlamaForCausalLM, MistralConfig, MistralForCausalLM, PreTrainedModel, PreTrainedTokenizerFast, Qwen2Config,
-    Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 from sartor.data.chat import Rendered
@@ -36,8 +49,11 @@ FORGETFUL = (  # drops what earlier assistant turns thought, as reasoning models
 )
 TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "gemma": GEMMA, "forgetful": FORGETFUL, "none": None}
 SPECIALS = {
-    "chatml": ["<|im_start|>", "<|im_end|>"], "forgetful": ["<|im_start|>", "<|im_end|>"],
-    "llama3": ["<|begin|>", "<|head|>", "<|/head|>", "<|eot|>"], "gemma": ["<bos>", "<turn>", "</turn>"], "none": [],
+    "chatml": ["<|im_start|>", "<|im_end|>"],
+    "forgetful": ["<|im_start|>", "<|im_end|>"],
+    "llama3": ["<|begin|>", "<|head|>", "<|/head|>", "<|eot|>"],
+    "gemma": ["<bos>", "<turn>", "</turn>"],
+    "none": [],
 }
 BOS = {"llama3": "<|begin|>", "gemma": "<bos>"}
 VOCABULARY = 400
@@ -51,12 +67,19 @@ def tokenizer(kind: str = "chatml") -> PreTrainedTokenizerFast:
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=["<|end|>", *SPECIALS[kind]], show_progress=False,
+        vocab_size=VOCABULARY,
+        special_tokens=["<|end|>", *SPECIALS[kind]],
+        show_progress=False,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
     raw.train_from_iterator(["the cat sat on the mat and said nothing at all to the dog"] * 3, trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|end|>", pad_token="<|end|>",
-                                   bos_token=BOS.get(kind), additional_special_tokens=SPECIALS[kind])
+    made = PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        eos_token="<|end|>",
+        pad_token="<|end|>",
+        bos_token=BOS.get(kind),
+        additional_special_tokens=SPECIALS[kind],
+    )
     made.chat_template = TEMPLATES[kind]
     return made
 
@@ -64,9 +87,18 @@ def tokenizer(kind: str = "chatml") -> PreTrainedTokenizerFast:
 def model(family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32) -> PreTrainedModel:
     """A random model in float32 and evaluation mode; windows of 5 tokens where the family has them."""
     torch.manual_seed(seed)
-    sizes = dict(hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers, num_attention_heads=4,
-                 num_key_value_heads=2, vocab_size=VOCABULARY, max_position_embeddings=256, pad_token_id=0,
-                 bos_token_id=None, eos_token_id=0)
+    sizes = dict(
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=256,
+        pad_token_id=0,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
     wide = {**sizes, "head_dim": 8}
     made = {
         "llama": lambda: LlamaForCausalLM(LlamaConfig(**wide)),
@@ -75,9 +107,20 @@ def model(family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32
         "gemma2": lambda: Gemma2ForCausalLM(Gemma2Config(**wide, sliding_window=5, query_pre_attn_scalar=8)),
         "gemma3": lambda: Gemma3ForCausalLM(Gemma3TextConfig(**wide, sliding_window=5, query_pre_attn_scalar=8)),
         "mistral": lambda: MistralForCausalLM(MistralConfig(**wide, sliding_window=5)),
-        "gpt2": lambda: GPT2LMHeadModel(GPT2Config(
-            n_embd=width, n_layer=layers, n_head=4, vocab_size=VOCABULARY, n_positions=256, attn_pdrop=0.0,
-            embd_pdrop=0.0, resid_pdrop=0.0, bos_token_id=None, eos_token_id=0)),
+        "gpt2": lambda: GPT2LMHeadModel(
+            GPT2Config(
+                n_embd=width,
+                n_layer=layers,
+                n_head=4,
+                vocab_size=VOCABULARY,
+                n_positions=256,
+                attn_pdrop=0.0,
+                embd_pdrop=0.0,
+                resid_pdrop=0.0,
+                bos_token_id=None,
+                eos_token_id=0,
+            )
+        ),
     }[family]()
     return made.eval()
 

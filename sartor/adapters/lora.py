@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from sartor.base.errors import UsageError
@@ -40,7 +41,13 @@ class _LoraProduct(torch.autograd.Function):
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, dropped: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor,
+        ctx: Any,
+        x: Tensor,
+        dropped: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
         scale: float,
     ) -> Tensor:
         a, b = a.to(x.dtype), (b * scale).to(x.dtype)
@@ -119,11 +126,12 @@ class LoraLinear(nn.Module):
         return (self.lora_B @ self.lora_A).detach() * self.scale
 
 
-def target_names(model: nn.Module, targets: tuple[str, ...]) -> list[str]:
+def target_names(model: PreTrainedModel, targets: tuple[str, ...]) -> list[str]:
     """Full names of the linear layers to adapt. UsageError names targets that no layer answers to."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+    head = model.get_output_embeddings()
     linear = {
-        name: module for name, module in model.named_modules()
+        name: module
+        for name, module in model.named_modules()
         if isinstance(module, nn.Linear | Conv1D) and module is not head
     }
     if not targets:
@@ -131,12 +139,15 @@ def target_names(model: nn.Module, targets: tuple[str, ...]) -> list[str]:
     unknown = [target for target in targets if not any(name.split(".")[-1] == target for name in linear)]
     if unknown:
         known = sorted({name.split(".")[-1] for name in linear})
-        raise UsageError(f"no linear layer is called {', '.join(unknown)}", where="lora_targets",
-                         hint=f"this model has {', '.join(known)}")
+        raise UsageError(
+            f"no linear layer is called {', '.join(unknown)}",
+            where="lora_targets",
+            hint=f"this model has {', '.join(known)}",
+        )
     return [name for name in linear if name.split(".")[-1] in targets]
 
 
-def add_lora(model: nn.Module, settings: LoraSettings) -> dict[str, LoraLinear]:
+def add_lora(model: PreTrainedModel, settings: LoraSettings) -> dict[str, LoraLinear]:
     """Freeze the model and put a LoRA branch on each target, in place; returns the layers by their names."""
     model.requires_grad_(False)
     layers = {}

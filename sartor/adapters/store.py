@@ -26,20 +26,32 @@ def adapter_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def load_adapter_tensors(layers: dict[str, LoraLinear], tensors: dict[str, torch.Tensor], where: str = "adapter") -> None:
+def load_adapter_tensors(
+    layers: dict[str, LoraLinear], tensors: dict[str, torch.Tensor], where: str = "adapter"
+) -> None:
     """Put saved tensors into the layers. DataError when a name is missing, left over or has another shape:
     an adapter that loads but does nothing is worse than none."""
-    wanted = {f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
-              for name, layer in layers.items() for part in ("lora_A", "lora_B")}
+    wanted = {
+        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
+        for name, layer in layers.items()
+        for part in ("lora_A", "lora_B")
+    }
     missing, unused = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unused:
         example = (missing or unused)[0]
-        raise DataError(f"adapter does not fit this model: {len(missing)} tensors missing, {len(unused)} unused "
-                        f"(such as {example})", where=where, hint="load it on the base model it was trained on")
+        raise DataError(
+            f"adapter does not fit this model: {len(missing)} tensors missing, {len(unused)} unused "
+            f"(such as {example})",
+            where=where,
+            hint="load it on the base model it was trained on",
+        )
     for name, parameter in wanted.items():
         if parameter.shape != tensors[name].shape:
-            raise DataError(f"{name} has shape {list(tensors[name].shape)}, the model needs {list(parameter.shape)}",
-                            where=where, hint="load it on the base model it was trained on")
+            raise DataError(
+                f"{name} has shape {list(tensors[name].shape)}, the model needs {list(parameter.shape)}",
+                where=where,
+                hint="load it on the base model it was trained on",
+            )
         with torch.no_grad():
             parameter.copy_(tensors[name])
 
@@ -48,9 +60,16 @@ def adapter_settings(model: nn.Module, settings: LoraSettings, base: str) -> dic
     """PEFT's adapter_config.json."""
     layers = lora_layers(model)
     return {
-        "peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": base, "inference_mode": True,
-        "r": settings.rank, "lora_alpha": settings.alpha, "lora_dropout": settings.dropout,
-        "use_rslora": settings.rank_stabilized, "use_dora": False, "bias": "none",
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "r": settings.rank,
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "use_rslora": settings.rank_stabilized,
+        "use_dora": False,
+        "bias": "none",
         "fan_in_fan_out": any(layer.transposed for layer in layers.values()),
         "target_modules": sorted({name.split(".")[-1] for name in layers}),
     }
@@ -76,9 +95,16 @@ def read_settings(folder: Path) -> tuple[LoraSettings, str]:
             raise DataError(f"adapters with {key} cannot be loaded", where=str(path))
     targets = raw["target_modules"]
     if isinstance(targets, str):
-        raise DataError(f"target_modules is the pattern {targets!r}; only lists of names can be loaded", where=str(path))
-    settings = LoraSettings(rank=raw["r"], alpha=raw["lora_alpha"], dropout=raw.get("lora_dropout", 0.0),
-                            rank_stabilized=raw.get("use_rslora", False), targets=tuple(targets))
+        raise DataError(
+            f"target_modules is the pattern {targets!r}; only lists of names can be loaded", where=str(path)
+        )
+    settings = LoraSettings(
+        rank=raw["r"],
+        alpha=raw["lora_alpha"],
+        dropout=raw.get("lora_dropout", 0.0),
+        rank_stabilized=raw.get("use_rslora", False),
+        targets=tuple(targets),
+    )
     return settings, raw.get("base_model_name_or_path", "")
 
 

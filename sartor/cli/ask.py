@@ -29,9 +29,14 @@ def run(args: argparse.Namespace) -> None:
     if result.reply.error is not None:
         raise SartorError(f"no answer: {result.reply.error}")
     if args.json:
-        print_json({"answer": result.reply.text, "finish": result.reply.finish,
-                    "cited": [asdict(passage) for passage in result.cited],
-                    "passages": [asdict(passage) for passage in result.passages]})
+        print_json(
+            {
+                "answer": result.reply.text,
+                "finish": result.reply.finish,
+                "cited": [asdict(passage) for passage in result.cited],
+                "passages": [asdict(passage) for passage in result.passages],
+            }
+        )
         return
     print(result.reply.text.strip())
     print()

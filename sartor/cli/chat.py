@@ -15,7 +15,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="starter, a Hub id, a model folder, or a run folder")
     parser.add_argument("--path", metavar="NAME", help="path of a choice to talk to (default: the chosen one)")
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0 always takes the likeliest token (default: 0)")
+    parser.add_argument(
+        "--temperature", type=float, default=0.0, help="0 always takes the likeliest token (default: 0)"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=512, help="length of a reply (default: 512)")
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: 0)")
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 import sartor
-from sartor.choosing.choose import ChooseConfig, run as choose
+from sartor.choosing.choose import ChooseConfig
+from sartor.choosing.choose import run as choose
 from sartor.cli.choose import print_outcome
 from sartor.cli.options import add_common
 from sartor.cli.output import print_json

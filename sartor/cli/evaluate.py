@@ -9,9 +9,13 @@ from sartor.cli.output import print_json
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="+", metavar="MODEL|TASK",
-                        help="models (starter, Hub id, model or run folder, base URL) and task folders; "
-                             "a folder with a task.yaml is a task, everything else a model")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="MODEL|TASK",
+        help="models (starter, Hub id, model or run folder, base URL) and task folders; "
+        "a folder with a task.yaml is a task, everything else a model",
+    )
     parser.add_argument("--split", choices=("test", "dev"), default="test", help="rows to ask (default: test)")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="length of a reply (default: 128)")
     parser.add_argument("--remote-model", metavar="NAME", help="model to ask for at a base URL")
@@ -26,9 +30,12 @@ def run(args: argparse.Namespace) -> None:
     tasks = [name for name in args.names if (Path(name) / "task.yaml").is_file()]
     models = [name for name in args.names if name not in tasks]
     if not tasks or not models:
-        raise UsageError("name at least one model and one task folder",
-                         hint="a task folder holds a task.yaml; see docs/tasks.md")
-    found, contests = evaluate(models, tasks, args.split, args.max_new_tokens, args.remote_model, args.key_env, args.out)
+        raise UsageError(
+            "name at least one model and one task folder", hint="a task folder holds a task.yaml; see docs/tasks.md"
+        )
+    found, contests = evaluate(
+        models, tasks, args.split, args.max_new_tokens, args.remote_model, args.key_env, args.out
+    )
     if args.json:
         print_json(as_json(found, contests))
         return
@@ -38,10 +45,14 @@ def run(args: argparse.Namespace) -> None:
             continue
         cut = f", {each.truncated_replies} replies cut at their length" if each.truncated_replies else ""
         missing = f", {each.unscored} unscored" if each.unscored else ""
-        print(f"{each.model} on {each.task}: {each.score:.3f} [{each.ci[0]:.3f}, {each.ci[1]:.3f}] "
-              f"({each.scorer}, {each.n} rows{missing}{cut})")
+        print(
+            f"{each.model} on {each.task}: {each.score:.3f} [{each.ci[0]:.3f}, {each.ci[1]:.3f}] "
+            f"({each.scorer}, {each.n} rows{missing}{cut})"
+        )
     for contest in contests:
         found_difference = contest.comparison
-        print(f"{contest.a} minus {contest.b} on {contest.task}: {found_difference.difference:+.3f} "
-              f"[{found_difference.low:+.3f}, {found_difference.high:+.3f}], p = {found_difference.p:.3g} "
-              f"({found_difference.test})")
+        print(
+            f"{contest.a} minus {contest.b} on {contest.task}: {found_difference.difference:+.3f} "
+            f"[{found_difference.low:+.3f}, {found_difference.high:+.3f}], p = {found_difference.p:.3g} "
+            f"({found_difference.test})"
+        )

@@ -4,7 +4,8 @@ import argparse
 
 from sartor.cli.options import add_common, add_settings, settings_from
 from sartor.cli.output import print_json
-from sartor.recipes.finetune import FinetuneConfig, run as finetune
+from sartor.recipes.finetune import FinetuneConfig
+from sartor.recipes.finetune import run as finetune
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +20,8 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json({name: str(value) if name in ("out", "adapter") else value for name, value in vars(result).items()})
         return
-    print(f"{result.adapter}: held-out loss {result.dev_loss_before:.3f} -> {result.dev_loss:.3f} "
-          f"in {result.steps} steps, {format_seconds(result.seconds)}")
+    print(
+        f"{result.adapter}: held-out loss {result.dev_loss_before:.3f} -> {result.dev_loss:.3f} "
+        f"in {result.steps} steps, {format_seconds(result.seconds)}"
+    )
     print(f"talk to it: sartor chat {result.out}")

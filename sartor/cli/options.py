@@ -47,9 +47,7 @@ class VerbParser(argparse.ArgumentParser):
     def _unknown(self, unknown: Sequence[str]) -> UsageError:
         option = next((each for each in unknown if each.startswith("-")), None)
         if option is None:
-            return UsageError(
-                f"unexpected argument {unknown[0]}", hint=f"`{self.prog} --help` shows what is taken"
-            )
+            return UsageError(f"unexpected argument {unknown[0]}", hint=f"`{self.prog} --help` shows what is taken")
         option = option.partition("=")[0]
         near = nearest(option, self._option_string_actions)
         hint = f"did you mean {near}?" if near else f"`{self.prog} --help` explains the options"
@@ -63,9 +61,7 @@ def add_common(
     if json:
         parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     if config:
-        parser.add_argument(
-            "--config", type=Path, metavar="FILE", help="settings as YAML; options given here win"
-        )
+        parser.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML; options given here win")
     if dry_run:
         parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
 
@@ -192,9 +188,7 @@ def _help(field: FieldInfo) -> str:
     if field.is_required():
         text += " (required)"
     elif (default := field.get_default(call_default_factory=True)) is not None and default != "":
-        shown = (
-            " ".join(map(str, default)) if isinstance(default, list | tuple | set | frozenset) else default
-        )
+        shown = " ".join(map(str, default)) if isinstance(default, list | tuple | set | frozenset) else default
         if isinstance(default, bool):
             shown = "on" if default else "off"
         text += f" (default: {shown})" if shown != "" else ""

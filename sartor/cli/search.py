@@ -12,8 +12,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="knowledge file made by `sartor index`")
     parser.add_argument("query", help="what to look for")
     parser.add_argument("-k", type=int, default=5, help="how many passages (default: 5)")
-    parser.add_argument("--dense-weight", type=float, default=0.7, metavar="W",
-                        help="0 ranks by words alone, 1 by meaning alone (default: 0.7)")
+    parser.add_argument(
+        "--dense-weight",
+        type=float,
+        default=0.7,
+        metavar="W",
+        help="0 ranks by words alone, 1 by meaning alone (default: 0.7)",
+    )
     add_common(parser, json=True)
 
 
@@ -25,5 +30,7 @@ def run(args: argparse.Namespace) -> None:
         print_json([asdict(passage) for passage in found])
         return
     for number, passage in enumerate(found, 1):
-        print(f"[{number}] {passage.score:.3f}  {passage.title}  ({passage.document_id}, {passage.start}-{passage.end})")
+        print(
+            f"[{number}] {passage.score:.3f}  {passage.title}  ({passage.document_id}, {passage.start}-{passage.end})"
+        )
         print(f"    {' '.join(passage.text.split())[:300]}")

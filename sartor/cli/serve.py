@@ -11,8 +11,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", metavar="NAME", help="path of a choice to serve (default: the chosen one)")
     parser.add_argument("--host", default="127.0.0.1", help="address; others than this machine's own need a key")
     parser.add_argument("--port", type=int, default=8000, help="port (default: 8000; 0 takes a free one)")
-    parser.add_argument("--key-env", default="SARTOR_API_KEY", metavar="NAME",
-                        help="environment variable that holds the key callers must send (default: SARTOR_API_KEY)")
+    parser.add_argument(
+        "--key-env",
+        default="SARTOR_API_KEY",
+        metavar="NAME",
+        help="environment variable that holds the key callers must send (default: SARTOR_API_KEY)",
+    )
 
 
 def run(args: argparse.Namespace) -> None:

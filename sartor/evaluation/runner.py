@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sartor.base.console import progress
-from sartor.data.records import Row
+from sartor.data.records import Conversation, Row
 from sartor.data.scorers import Scorer
 from sartor.generation.protocol import Generator, Reply, Sampling
 
@@ -26,7 +26,7 @@ class Answer:
     seconds: float
     prompt_tokens: int
     completion_tokens: int
-    messages: list[dict[str, str]]
+    messages: Conversation
     passages: list[dict[str, Any]] = field(default_factory=list)
     hosts: list[str] = field(default_factory=list)
     bytes_sent: int = 0
@@ -51,11 +51,23 @@ def answer_rows(
 def _answer(row: Row, reply: Reply, scorer: Scorer, sampling: Sampling, model: str) -> Answer:
     score = None if reply.finish == "error" else scorer.score(reply.text, row.answers)
     return Answer(
-        id=row.id, question=row.question, accepted=list(row.answers), text=reply.text, score=score,
-        finish=reply.finish, seconds=reply.seconds, prompt_tokens=reply.prompt_tokens,
-        completion_tokens=reply.completion_tokens, messages=[dict(message) for message in reply.messages],
-        passages=[asdict(passage) for passage in reply.passages], hosts=list(reply.hosts),
-        bytes_sent=reply.bytes_sent, cost=reply.cost, seed=sampling.seed, model=model, error=reply.error,
+        id=row.id,
+        question=row.question,
+        accepted=list(row.answers),
+        text=reply.text,
+        score=score,
+        finish=reply.finish,
+        seconds=reply.seconds,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        messages=list(reply.messages),
+        passages=[asdict(passage) for passage in reply.passages],
+        hosts=list(reply.hosts),
+        bytes_sent=reply.bytes_sent,
+        cost=reply.cost,
+        seed=sampling.seed,
+        model=model,
+        error=reply.error,
     )
 
 

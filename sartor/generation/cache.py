@@ -42,8 +42,9 @@ class Cache:
 
     def _empty(self, slots: int, capacity: int) -> Tensor:
         shape = self.shape
-        return torch.zeros(shape.layers, 2, slots, shape.key_heads, capacity, shape.width,
-                           dtype=shape.dtype, device=shape.device)
+        return torch.zeros(
+            shape.layers, 2, slots, shape.key_heads, capacity, shape.width, dtype=shape.dtype, device=shape.device
+        )
 
     @property
     def shared_tokens(self) -> int:
@@ -127,7 +128,9 @@ class DecodeLayout:
         shared_keys, shared_values = self.cache.shared[layer][:, 0]  # [K, P, D]
         prefix, group = shared_keys.shape[1], grouped.shape[2]
         by_head = grouped.transpose(0, 1).reshape(key_heads, -1, width)  # [K, n * G, D]
-        before = torch.matmul(by_head, shared_keys.transpose(1, 2)).view(key_heads, count, group, prefix).transpose(0, 1)
+        before = (
+            torch.matmul(by_head, shared_keys.transpose(1, 2)).view(key_heads, count, group, prefix).transpose(0, 1)
+        )
         own = torch.matmul(grouped, keys.transpose(-1, -2)).masked_fill(self.unseen, float("-inf"))
         weights = torch.softmax(self._rule(torch.cat((before, own), -1), prefix, rule), -1)
         result = torch.matmul(weights[..., prefix:], values)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from sartor.base.errors import DataError
 from sartor.data.packing import Span
@@ -55,8 +56,15 @@ class _Row:
 class Engine:
     """Batched generation for one model. `decode` turns ids into text, `stop_ids` end a reply."""
 
-    def __init__(self, model: nn.Module, decode: Callable[[Sequence[int]], str], stop_ids: set[int],
-                 max_context_tokens: int, max_rows: int = MAX_ROWS, max_cache_tokens: int = MAX_CACHE_TOKENS):
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        decode: Callable[[Sequence[int]], str],
+        stop_ids: set[int],
+        max_context_tokens: int,
+        max_rows: int = MAX_ROWS,
+        max_cache_tokens: int = MAX_CACHE_TOKENS,
+    ):
         self.model, self.decode, self.stop_ids = model.eval(), decode, stop_ids
         self.max_context_tokens, self.max_rows, self.max_cache_tokens = max_context_tokens, max_rows, max_cache_tokens
         self.head = Head.of(model)
@@ -83,13 +91,21 @@ class Engine:
     def add(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Queue a prompt; its id marks its events. DataError when it cannot fit the model's context."""
         if len(prompt) + sampling.max_new_tokens > self.max_context_tokens:
-            raise DataError(f"the prompt has {len(prompt):,} tokens and the answer may have {sampling.max_new_tokens:,}; "
-                            f"the model reads {self.max_context_tokens:,}", hint="shorten the prompt or max_new_tokens")
+            raise DataError(
+                f"the prompt has {len(prompt):,} tokens and the answer may have {sampling.max_new_tokens:,}; "
+                f"the model reads {self.max_context_tokens:,}",
+                hint="shorten the prompt or max_new_tokens",
+            )
         shared = len(self._prefix)
         if list(prompt[:shared]) != self._prefix or len(prompt) <= shared:
             raise DataError("the prompt does not begin with the shared prefix")
-        row = _Row(self._next_id, list(prompt[shared:]), sampling, TextStream(self.decode, sampling.stop),
-                   random.Random(sampling.seed))
+        row = _Row(
+            self._next_id,
+            list(prompt[shared:]),
+            sampling,
+            TextStream(self.decode, sampling.stop),
+            random.Random(sampling.seed),
+        )
         self._next_id += 1
         self._waiting.append(row)
         return row.request_id
@@ -114,11 +130,14 @@ class Engine:
             rows = self._active
         else:
             return []
-        tokens, log_probs = choose_tokens(self.head.logits(states), [row.sampling for row in rows],
-                                          [row.random for row in rows])
+        tokens, log_probs = choose_tokens(
+            self.head.logits(states), [row.sampling for row in rows], [row.random for row in rows]
+        )
         first = len(self._active) - len(rows)
-        events = [self._advance(row, token, log_prob) for row, token, log_prob
-                  in zip(rows, tokens.tolist(), log_probs.tolist(), strict=True)]
+        events = [
+            self._advance(row, token, log_prob)
+            for row, token, log_prob in zip(rows, tokens.tolist(), log_probs.tolist(), strict=True)
+        ]
         for place in reversed(range(len(events))):
             if events[place].finish is not None:
                 self._retire(first + place)
@@ -162,8 +181,10 @@ class Engine:
 
     def _prefill(self, rows: list[_Row]) -> Tensor:
         """Run the rows' prompts -> the last state of each [n, d]."""
-        shared, ids, positions = len(self._prefix), [], []
-        spans = []
+        shared = len(self._prefix)
+        ids: list[int] = []
+        positions: list[int] = []
+        spans: list[Span] = []
         for row in rows:
             spans.append(Span(len(ids), len(ids) + len(row.prompt)))
             ids += row.prompt
@@ -179,19 +200,25 @@ class Engine:
         rows = self._active
         lengths = torch.tensor([row.length for row in rows])
         self.cache.reserve(len(rows), int(lengths.max()) + 1)
-        states = self._run([row.tokens[-1] for row in rows], (lengths + len(self._prefix)).tolist(),
-                           DecodeLayout(self.cache, lengths.to(self.cache.shape.device)))
+        states = self._run(
+            [row.tokens[-1] for row in rows],
+            (lengths + len(self._prefix)).tolist(),
+            DecodeLayout(self.cache, lengths.to(self.cache.shape.device)),
+        )
         for row in rows:
             row.length += 1
         return states
 
-    def _run(self, ids: Sequence[int], positions: Sequence[int], layout: PrefixLayout | PrefillLayout | DecodeLayout) -> Tensor:
+    def _run(
+        self, ids: Sequence[int], positions: Sequence[int], layout: PrefixLayout | PrefillLayout | DecodeLayout
+    ) -> Tensor:
         device = self.cache.shape.device
-        return hidden_states(self.model, torch.tensor(ids, device=device),
-                             torch.tensor(list(positions), device=device), layout)
+        return hidden_states(
+            self.model, torch.tensor(ids, device=device), torch.tensor(list(positions), device=device), layout
+        )
 
 
-def cache_shape(model: nn.Module) -> CacheShape:
+def cache_shape(model: PreTrainedModel) -> CacheShape:
     """The sizes of one token's keys and values in this model."""
     config = model.config
     heads = config.num_attention_heads

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from sartor.adapters.store import load_adapter
 from sartor.base.console import Progress
@@ -23,7 +23,7 @@ SHORTEST_SHARED_PREFIX_TOKENS = 8
 class LocalModel:
     """Answers conversations with one engine; prompts that begin alike share that beginning."""
 
-    def __init__(self, model: nn.Module, chat: ChatFormat):
+    def __init__(self, model: PreTrainedModel, chat: ChatFormat):
         self.model, self.chat = model, chat
         self.engine = Engine(model, chat.decode, chat.stop_ids, context_tokens(model))
 
@@ -38,14 +38,19 @@ class LocalModel:
         return LocalModel(model.to(place), ChatFormat(load_tokenizer(location.folder)))
 
     def generate(
-        self, conversations: Sequence[Conversation], sampling: Sampling,
-        on_reply: Callable[[int, Reply], None] | None = None, bar: Progress | None = None,
+        self,
+        conversations: Sequence[Conversation],
+        sampling: Sampling,
+        on_reply: Callable[[int, Reply], None] | None = None,
+        bar: Progress | None = None,
     ) -> list[Reply]:
         started = time.perf_counter()
         prompts = [self.chat.prompt(conversation) for conversation in conversations]
         self.engine.share(common_prefix(prompts))
-        replies = [Reply("", "error", len(prompt), messages=list(conversation))
-                   for prompt, conversation in zip(prompts, conversations, strict=True)]
+        replies = [
+            Reply("", "error", len(prompt), messages=list(conversation))
+            for prompt, conversation in zip(prompts, conversations, strict=True)
+        ]
         owners = {}
         for index in sorted(range(len(prompts)), key=lambda index: len(prompts[index])):
             try:
@@ -76,12 +81,12 @@ class LocalModel:
             yield from (event.text for event in self.engine.step() if event.text)
 
 
-def context_tokens(model: nn.Module) -> int:
+def context_tokens(model: PreTrainedModel) -> int:
     """How many tokens the model was made to read."""
     return int(model.config.max_position_embeddings)
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> list[int]:
+def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
     """The longest beginning of all prompts that leaves each at least one token of its own; [] when not worth sharing."""
     if len(prompts) < 2:
         return []

@@ -13,7 +13,9 @@ class Prompted:
         self.inner, self.instruction, self.examples = inner, instruction, tuple(examples)
 
     def generate(
-        self, conversations: Sequence[Conversation], sampling: Sampling,
+        self,
+        conversations: Sequence[Conversation],
+        sampling: Sampling,
         on_reply: Callable[[int, Reply], None] | None = None,
     ) -> list[Reply]:
         return self.inner.generate([self.prompted(each) for each in conversations], sampling, on_reply)

@@ -38,16 +38,24 @@ class Layout(Protocol):
 
 
 def packed_attention(
-    module: torch.nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None,
-    scaling: float, layout: Layout, dropout: float = 0.0, sliding_window: int | None = None,
-    softcap: float | None = None, **_: Any,
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    layout: Layout,
+    dropout: float = 0.0,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """The function transformers calls in each layer: query [1, heads, T, D] -> [1, T, heads, D]."""
     if dropout:
         raise ValueError("attention dropout is not supported by packed attention; use LoRA dropout")
     rule = AttentionRule(scaling, sliding_window or getattr(module, "sliding_window", None), softcap)
-    tokens_first = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
-    return layout.attend(int(module.layer_idx), *tokens_first, rule=rule)[None], None  # type: ignore[arg-type]
+    query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
+    return layout.attend(int(module.layer_idx), query, key, value, rule)[None], None  # type: ignore[arg-type]
 
 
 def register() -> None:
@@ -211,8 +219,11 @@ class _PackedAttention(torch.autograd.Function):
         for block in blocks:
             context = 0 if block.context is None else len(block.context)
             mixed = attend_block(
-                query_groups(query, block, key.shape[1]), with_context(key, block), with_context(value, block),
-                context, rule,
+                query_groups(query, block, key.shape[1]),
+                with_context(key, block),
+                with_context(value, block),
+                context,
+                rule,
             )
             # A padded place repeats a real token with that token's own query and later keys than it may see, so
             # only the real places are written.

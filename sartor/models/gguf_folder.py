@@ -96,12 +96,8 @@ def _tokenizer(fields: Mapping[str, Any]) -> Tokenizer:
     U+40000 on; as in every other tool these leave no token of their own.
     """
     tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    merges = [
-        (left, right) for left, right in (merge.split(" ") for merge in fields["tokenizer.ggml.merges"])
-    ]
-    tokenizer = Tokenizer(
-        models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges)
-    )
+    merges = [(left, right) for left, right in (merge.split(" ") for merge in fields["tokenizer.ggml.merges"])]
+    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Digits(individual_digits=True),

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 CHUNK_POSITIONS = 128  # measured: large enough for the matrix product, small enough for the processor's cache
 
@@ -23,7 +24,7 @@ class Head:
     softcap: float | None = None
 
     @staticmethod
-    def of(model: nn.Module) -> "Head":
+    def of(model: PreTrainedModel) -> "Head":
         config = model.config
         scale = 1.0 / getattr(config, "logits_scaling", 1.0) * getattr(config, "logit_scale", 1.0)
         return Head(model.get_output_embeddings().weight, scale, getattr(config, "final_logit_softcapping", None))

@@ -97,9 +97,7 @@ def load_model(folder: Path, dtype: torch.dtype, attention: str | None = None) -
                 output_loading_info=True,
             )
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-            raise DataError(
-                f"this model cannot be loaded: {_first_line(error)}", where=str(folder)
-            ) from error
+            raise DataError(f"this model cannot be loaded: {_first_line(error)}", where=str(folder)) from error
     model: PreTrainedModel = loaded[0]
     report: dict[str, Any] = loaded[1]
     missing = sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"])
@@ -119,9 +117,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         try:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder)
-            ) from error
+            raise DataError(f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder)) from error
 
 
 def _locate_folder(name: str, folder: Path) -> ModelLocation:
@@ -136,9 +132,7 @@ def _locate_folder(name: str, folder: Path) -> ModelLocation:
             )
         location = locate(base)
         if location.adapter is not None:
-            raise DataError(
-                f"its base {base} is itself an adapter", where=str(folder), hint="merge the base first"
-            )
+            raise DataError(f"its base {base} is itself an adapter", where=str(folder), hint="merge the base first")
         return ModelLocation(name, location.folder, folder)
     _check_model_folder(folder, name)
     return ModelLocation(name, folder)
@@ -161,9 +155,7 @@ def _check_model_folder(folder: Path, name: str) -> None:
                 where=name,
                 hint="use a model that comes with *.safetensors files",
             )
-        raise DataError(
-            f"{missing} is missing", where=name, hint="models are read from safetensors files only"
-        )
+        raise DataError(f"{missing} is missing", where=name, hint="models are read from safetensors files only")
     _refuse_code(folder, name)
 
 

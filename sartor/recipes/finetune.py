@@ -63,6 +63,8 @@ RESULT_FILE = "result.json"
 
 def run(config: FinetuneConfig) -> FinetuneResult:
     """Fine-tune as configured. A finished run is returned as it is, an interrupted one goes on."""
+    from torch import nn
+
     from sartor.adapters.lora import LoraSettings, add_lora
     from sartor.adapters.store import adapter_files
     from sartor.base.console import format_seconds, say
@@ -71,7 +73,13 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     from sartor.data.chat import ChatFormat
     from sartor.models.hub import load_tokenizer, locate
     from sartor.recipes.training import (
-        load_base, model_card, open_run, plan_steps, read_rows, supervised_loss, write_certificate,
+        load_base,
+        model_card,
+        open_run,
+        plan_steps,
+        read_rows,
+        supervised_loss,
+        write_certificate,
     )
     from sartor.train.checkpoint import Checkpoints
     from sartor.train.likelihood import mean_loss
@@ -88,30 +96,52 @@ def run(config: FinetuneConfig) -> FinetuneResult:
 
         model = load_base(base)
         seed_everything(config.seed)
-        lora = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, targets=tuple(config.lora_targets))
+        lora = LoraSettings(
+            config.lora_rank, config.lora_alpha, config.lora_dropout, targets=tuple(config.lora_targets)
+        )
         add_lora(model, lora)
         source = BatchSource(train_rows, config.batch_rows, config.micro_batch_tokens, config.seed)
 
-        def evaluate(model: object) -> dict[str, float]:
+        def evaluate(model: nn.Module) -> dict[str, float]:
             return {"dev_loss": mean_loss(model, dev_rows, config.micro_batch_tokens)}
 
         plan = plan_steps(folder, model, source, evaluate, config)
-        say(f"{plan.num_steps} steps of up to {config.batch_rows} rows, about {format_seconds(plan.seconds)}; "
-            f"held-out loss before: {plan.dev_loss:.3f}")
+        say(
+            f"{plan.num_steps} steps of up to {config.batch_rows} rows, about {format_seconds(plan.seconds)}; "
+            f"held-out loss before: {plan.dev_loss:.3f}"
+        )
         settings = LoopSettings(
-            plan.num_steps, config.learning_rate, round(config.warmup_share * plan.num_steps), config.schedule,
-            config.weight_decay, config.clip_norm, plan.evaluate_every, plan.evaluate_every, config.patience, config.seed,
+            plan.num_steps,
+            config.learning_rate,
+            round(config.warmup_share * plan.num_steps),
+            config.schedule,
+            config.weight_decay,
+            config.clip_norm,
+            plan.evaluate_every,
+            plan.evaluate_every,
+            config.patience,
+            config.seed,
         )
         checkpoints = Checkpoints(folder)
         fitted = fit(model, source, supervised_loss, settings, evaluate, checkpoints)
         checkpoints.close()
 
         folder.write_folder("adapter", adapter_files(model, lora, config.base))
-        result = FinetuneResult(folder.path, folder.path / "adapter", fitted.steps, fitted.best_step, plan.dev_loss,
-                                fitted.best["dev_loss"], fitted.train_loss, fitted.stopped_early, fitted.seconds)
+        result = FinetuneResult(
+            folder.path,
+            folder.path / "adapter",
+            fitted.steps,
+            fitted.best_step,
+            plan.dev_loss,
+            fitted.best["dev_loss"],
+            fitted.train_loss,
+            fitted.stopped_early,
+            fitted.seconds,
+        )
         folder.write_text("README.md", model_card(config, result, len(train_rows), len(dev_rows)))
-        folder.write_json(RESULT_FILE, {name: value for name, value in vars(result).items()
-                                        if name not in ("out", "adapter")})
+        folder.write_json(
+            RESULT_FILE, {name: value for name, value in vars(result).items() if name not in ("out", "adapter")}
+        )
         return result
 
 

@@ -67,8 +67,11 @@ def open_run(config: Config, out: str) -> Iterator[RunFolder]:
         folder = RunFolder.open(path)
         if (path / "config.yaml").read_text() != settings:
             folder.close()
-            raise UsageError("this run was begun with other settings", where=str(path / "config.yaml"),
-                             hint="choose another --out, or give the same settings to resume")
+            raise UsageError(
+                "this run was begun with other settings",
+                where=str(path / "config.yaml"),
+                hint="choose another --out, or give the same settings to resume",
+            )
     else:
         folder = RunFolder.create(path)
         folder.write_json("environment.json", environment())
@@ -80,15 +83,19 @@ def open_run(config: Config, out: str) -> Iterator[RunFolder]:
 def environment() -> dict[str, object]:
     """What a result may depend on besides its settings."""
     return {
-        "sartor": sartor.__version__, "python": platform.python_version(), "torch": torch.__version__,
-        "transformers": transformers.__version__, "device": str(device()), "processor": cpu_name(),
-        "threads": num_threads(), "memory_bytes": memory().total_bytes, "dtype": str(compute_dtype(device())),
+        "sartor": sartor.__version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "transformers": transformers.__version__,
+        "device": str(device()),
+        "processor": cpu_name(),
+        "threads": num_threads(),
+        "memory_bytes": memory().total_bytes,
+        "dtype": str(compute_dtype(device())),
     }
 
 
-def read_rows(
-    config: SupervisedConfig, chat: ChatFormat, folder: RunFolder
-) -> tuple[list[Rendered], list[Rendered]]:
+def read_rows(config: SupervisedConfig, chat: ChatFormat, folder: RunFolder) -> tuple[list[Rendered], list[Rendered]]:
     """Rendered rows to learn from and to hold out. Says what was seen, and what was left out."""
     bad_rows = BadRows(config.on_bad_row)
     found = read_examples(config.data, config.format, bad_rows)
@@ -103,8 +110,9 @@ def read_rows(
         bad_rows.write(folder.path / "rejects.jsonl")
     train_rows, dev_rows = render(train, chat), keep_rows_that_fit(render(dev, chat), config.max_row_tokens)
     if not any(row.num_trained for row in dev_rows):
-        raise DataError("no held-out row fits", where=config.dev or config.data,
-                        hint="raise --max-row-tokens, or give --dev")
+        raise DataError(
+            "no held-out row fits", where=config.dev or config.data, hint="raise --max-row-tokens, or give --dev"
+        )
     return train_rows, dev_rows
 
 
@@ -124,8 +132,11 @@ def write_certificate(folder: RunFolder, rows: list[Rendered], chat: ChatFormat,
 def load_base(location: ModelLocation) -> nn.Module:
     """The base model where it trains, with our attention."""
     if location.adapter is not None:
-        raise UsageError("training on top of an adapter needs a whole model", where=location.name,
-                         hint="name the base model, or export the adapter merged")
+        raise UsageError(
+            "training on top of an adapter needs a whole model",
+            where=location.name,
+            hint="name the base model, or export the adapter merged",
+        )
     register()
     return load_model(location.folder, compute_dtype(device()), IMPLEMENTATION).to(device())
 
@@ -146,7 +157,10 @@ class Plan:
 
 
 def plan_steps(
-    folder: RunFolder, model: nn.Module, source: BatchSource, evaluate: Callable[[nn.Module], dict[str, float]],
+    folder: RunFolder,
+    model: nn.Module,
+    source: BatchSource,
+    evaluate: Callable[[nn.Module], dict[str, float]],
     config: SupervisedConfig,
 ) -> Plan:
     """Steps for the epochs asked for, or as many as `max_minutes` allows at the speed measured on real steps."""
@@ -162,8 +176,10 @@ def plan_steps(
         left = config.max_minutes * 60 - config.evaluations * evaluation_seconds
         affordable = max(1, int(left / step_seconds))
         if affordable < num_steps:
-            say(f"{config.max_minutes:g} minutes allow {affordable} of {num_steps} steps "
-                f"({affordable / source.steps_per_epoch:.1f} epochs)")
+            say(
+                f"{config.max_minutes:g} minutes allow {affordable} of {num_steps} steps "
+                f"({affordable / source.steps_per_epoch:.1f} epochs)"
+            )
             num_steps = affordable
     every = max(1, -(-num_steps // config.evaluations))
     plan = Plan(num_steps, every, num_steps * step_seconds + num_steps / every * evaluation_seconds, dev_loss)
@@ -201,7 +217,7 @@ Trained by Sartor {sartor.__version__} on `{Path(config.data).name}`: {num_train
 |---|---|---|
 | held-out loss (nats a token) | {result.dev_loss_before:.3f} | {result.dev_loss:.3f} |
 
-{result.steps} steps, the best at step {result.best_step}{' (stopped early)' if result.stopped_early else ''}; \
+{result.steps} steps, the best at step {result.best_step}{" (stopped early)" if result.stopped_early else ""}; \
 all settings in `config.yaml`, what was learnt in `certificate.json`, every step in `metrics.jsonl`.
 
 The folder `adapter/` is in PEFT's layout. Licences of the base model and of the rows apply.

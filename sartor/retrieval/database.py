@@ -32,9 +32,7 @@ def open_database(path: Path, schema: Sequence[str], application_id: int, versio
     DataError when the file is something else or of another schema version.
     """
     with named_errors(path):
-        connection = sqlite3.connect(
-            path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
             for pragma in (*PRAGMAS, f"journal_mode = {journal_mode()}"):
                 connection.execute(f"PRAGMA {pragma}")

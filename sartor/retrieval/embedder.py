@@ -78,9 +78,7 @@ class Embedder:
             ids[row, : len(encoding)] = torch.tensor(encoding.ids)
             mask[row, : len(encoding)] = 1
         ids, mask = ids.to(self._device), mask.to(self._device)
-        hidden = self._model(
-            input_ids=ids, attention_mask=mask
-        ).last_hidden_state.float()  # [batch, width, dimension]
+        hidden = self._model(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # [batch, width, dimension]
         summed = (hidden * mask[:, :, None]).sum(dim=1)  # the mean's divisor goes with the normalisation
         return torch.nn.functional.normalize(summed, dim=1).cpu().numpy()
 

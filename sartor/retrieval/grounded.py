@@ -49,9 +49,7 @@ def grounded_message(question: str, passages: Sequence[Passage], template: str =
     `template` holds `{passages}` and `{question}` once each (UsageError otherwise).
     """
     if sorted(re.findall(r"\{(passages|question)\}", template)) != ["passages", "question"]:
-        raise UsageError(
-            "the template must hold {passages} and {question} once each", hint=f"like {TEMPLATE!r}"
-        )
+        raise UsageError("the template must hold {passages} and {question} once each", hint=f"like {TEMPLATE!r}")
     if not passages:
         return question
     numbered = "".join(_numbered(number, passage) for number, passage in enumerate(passages, start=1))
@@ -61,9 +59,7 @@ def grounded_message(question: str, passages: Sequence[Passage], template: str =
 
 def _numbered(number: int, passage: Passage) -> str:
     title = " ".join(inert(passage.title).split())
-    return (
-        f"[{number}] {title}\n{inert(passage.text)}\n\n" if title else f"[{number}] {inert(passage.text)}\n\n"
-    )
+    return f"[{number}] {title}\n{inert(passage.text)}\n\n" if title else f"[{number}] {inert(passage.text)}\n\n"
 
 
 class Grounded:
@@ -93,9 +89,7 @@ class Grounded:
         found = iter(self.retriever.retrieve(queries, self.k) if queries else [])
         passages = [next(found) if at is not None else [] for at in asking]
         sent = [
-            list(conversation)
-            if at is None
-            else grounded_conversation(conversation, at, under, self.template)
+            list(conversation) if at is None else grounded_conversation(conversation, at, under, self.template)
             for conversation, at, under in zip(conversations, asking, passages, strict=True)
         ]
         searching = time.monotonic() - started

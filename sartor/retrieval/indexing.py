@@ -45,9 +45,7 @@ def index_folder(
     wanted = _by_id(documents)
     stored = store.fingerprints()
     chunking = f"{VERSION}/{target_tokens}/{embedder.max_tokens}"
-    changed = [
-        document for document in wanted.values() if stored.get(document.id) != (document.sha256, chunking)
-    ]
+    changed = [document for document in wanted.values() if stored.get(document.id) != (document.sha256, chunking)]
     vanished = [document_id for document_id in stored if document_id not in wanted]
     if vanished:
         store.remove(vanished)
@@ -80,18 +78,14 @@ def _by_id(documents: Iterable[Document]) -> dict[str, Document]:
 Cut = tuple[Document, list[Chunk]]
 
 
-def _batches(
-    documents: Sequence[Document], embedder: TextEmbedder, target_tokens: int
-) -> Iterator[list[Cut]]:
+def _batches(documents: Sequence[Document], embedder: TextEmbedder, target_tokens: int) -> Iterator[list[Cut]]:
     """Documents with their chunks, whole ones, about CHUNKS_A_TRANSACTION chunks at a time."""
     batch: list[Cut] = []
     for document in documents:
         batch.append(
             (
                 document,
-                chunk_text(
-                    document.text, document.title, embedder.count_tokens, target_tokens, embedder.max_tokens
-                ),
+                chunk_text(document.text, document.title, embedder.count_tokens, target_tokens, embedder.max_tokens),
             )
         )
         if sum(len(chunks) for _, chunks in batch) >= CHUNKS_A_TRANSACTION:

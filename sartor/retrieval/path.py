@@ -120,8 +120,11 @@ def chosen_path(run: Path, name: str | None = None) -> tuple[PathConfig, Path]:
     if name is None:
         name = _choice(run)
     if name not in names:
-        raise DataError(f"this run has no path called {name}", where=str(run),
-                        hint=f"it has {', '.join(names)}" if names else "it is not a finished `sartor choose`")
+        raise DataError(
+            f"this run has no path called {name}",
+            where=str(run),
+            hint=f"it has {', '.join(names)}" if names else "it is not a finished `sartor choose`",
+        )
     return PathConfig.load(paths / name), paths / name
 
 
@@ -129,8 +132,9 @@ def _choice(run: Path) -> str:
     try:
         choice = json.loads((run / "choice.json").read_text())["choice"]
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"no choice can be read: {error}", where=str(run / "choice.json"),
-                        hint="finish `sartor choose` first") from None
+        raise DataError(
+            f"no choice can be read: {error}", where=str(run / "choice.json"), hint="finish `sartor choose` first"
+        ) from None
     if choice is None:
         raise DataError("this choice names no path", where=str(run / "choice.json"), hint="name one with --path")
     return str(choice)

@@ -55,9 +55,7 @@ def tune_dense_weight(
 class StoreRetriever:
     """A store as a Retriever."""
 
-    def __init__(
-        self, store: KnowledgeStore, embedder: TextEmbedder, dense_weight: float = DEFAULT_DENSE_WEIGHT
-    ):
+    def __init__(self, store: KnowledgeStore, embedder: TextEmbedder, dense_weight: float = DEFAULT_DENSE_WEIGHT):
         self.store, self.embedder, self.dense_weight = store, embedder, dense_weight
 
     def retrieve(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
@@ -69,9 +67,7 @@ def _query_vectors(store: KnowledgeStore, embedder: TextEmbedder, queries: Seque
     return embedder.embed(queries)
 
 
-def _candidates(
-    store: KnowledgeStore, queries: Sequence[str], vectors: np.ndarray, depth: int
-) -> list[Candidates]:
+def _candidates(store: KnowledgeStore, queries: Sequence[str], vectors: np.ndarray, depth: int) -> list[Candidates]:
     """For every query the union of the `depth` best by full text and by vectors, with both scores."""
     ids, matrix = store.matrix()
     if not len(ids):

@@ -78,9 +78,7 @@ class KnowledgeStore:
         UsageError when it is missing, DataError when it is damaged or not a knowledge store.
         """
         if not create and not path.is_file():
-            raise UsageError(
-                "there is no knowledge store here", where=str(path), hint="make one with sartor index"
-            )
+            raise UsageError("there is no knowledge store here", where=str(path), hint="make one with sartor index")
         self.path = path
         self._lock = threading.RLock()
         self._matrix: tuple[int, np.ndarray, np.ndarray] | None = None
@@ -108,13 +106,8 @@ class KnowledgeStore:
     def write(self, prepared: Sequence[Prepared], embedder: TextEmbedder) -> None:
         """Add or replace documents, all of them in one transaction."""
         for item in prepared:
-            if (
-                item.vectors.shape != (len(item.chunks), embedder.dimension)
-                or not np.isfinite(item.vectors).all()
-            ):
-                raise ValueError(
-                    f"{item.document.id}: vectors must be finite and [chunks, {embedder.dimension}]"
-                )
+            if item.vectors.shape != (len(item.chunks), embedder.dimension) or not np.isfinite(item.vectors).all():
+                raise ValueError(f"{item.document.id}: vectors must be finite and [chunks, {embedder.dimension}]")
         with self._writing():
             self.require_embedder(embedder)
             self._set_meta("embedder", embedder.name)
@@ -175,9 +168,7 @@ class KnowledgeStore:
         with self.reading():
             generation = int(self._meta("generation") or 0)
             if self._matrix is None or self._matrix[0] != generation:
-                rows = self._connection.execute(
-                    "SELECT chunk_id, vector FROM vectors ORDER BY chunk_id"
-                ).fetchall()
+                rows = self._connection.execute("SELECT chunk_id, vector FROM vectors ORDER BY chunk_id").fetchall()
                 ids = np.array([id for id, _ in rows], dtype=np.int64)
                 vectors = np.frombuffer(b"".join(vector for _, vector in rows), dtype="<f4")
                 self._matrix = (generation, ids, vectors.reshape(len(ids), int(self._meta("dimension") or 0)))
@@ -191,13 +182,10 @@ class KnowledgeStore:
         with self.reading():
             found += [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
             found += [
-                f"{row[0]} refers to a missing {row[2]}"
-                for row in self._connection.execute("PRAGMA foreign_key_check")
+                f"{row[0]} refers to a missing {row[2]}" for row in self._connection.execute("PRAGMA foreign_key_check")
             ]
             try:
-                self._connection.execute(
-                    "INSERT INTO full_text (full_text, rank) VALUES ('integrity-check', 1)"
-                )
+                self._connection.execute("INSERT INTO full_text (full_text, rank) VALUES ('integrity-check', 1)")
             except sqlite3.DatabaseError as error:
                 found.append(f"full text: {error}")
             size = 4 * int(self._meta("dimension") or 0)
@@ -243,16 +231,13 @@ class KnowledgeStore:
         )
         for position, (chunk, vector) in enumerate(zip(item.chunks, item.vectors, strict=True)):
             id = self._connection.execute(
-                "INSERT INTO chunks (document_id, position, start, end, title, text) "
-                "VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO chunks (document_id, position, start, end, title, text) VALUES (?, ?, ?, ?, ?, ?)",
                 (document.id, position, chunk.start, chunk.end, chunk.title, chunk.text),
             ).lastrowid
             self._connection.execute(
                 "INSERT INTO full_text (rowid, title, text) VALUES (?, ?, ?)", (id, chunk.title, chunk.text)
             )
-            self._connection.execute(
-                "INSERT INTO vectors VALUES (?, ?)", (id, vector.astype("<f4").tobytes())
-            )
+            self._connection.execute("INSERT INTO vectors VALUES (?, ?)", (id, vector.astype("<f4").tobytes()))
 
     def _delete(self, document_id: str) -> None:
         chosen = "SELECT id FROM chunks WHERE document_id = ?"

@@ -34,8 +34,10 @@ class Certificate:
 
     def sentences(self) -> list[str]:
         """The same for people."""
-        lines = [f"{self.rows:,} rows, {self.row_tokens:,} tokens, {self.trained_tokens:,} of them learnt "
-                 f"(a row: at least {self.trained_tokens_min}, median {self.trained_tokens_median:g})"]
+        lines = [
+            f"{self.rows:,} rows, {self.row_tokens:,} tokens, {self.trained_tokens:,} of them learnt "
+            f"(a row: at least {self.trained_tokens_min}, median {self.trained_tokens_median:g})"
+        ]
         if self.rows_too_long:
             lines.append(f"{self.rows_too_long:,} rows left out: longer than {self.max_row_tokens:,} tokens")
         if self.rows_ending_inside_loss < self.rows:
@@ -55,17 +57,27 @@ def certify(rows: Sequence[Rendered], chat: ChatFormat, max_row_tokens: int) -> 
     kept = keep_rows_that_fit(rows, max_row_tokens)
     trained = [row.num_trained for row in kept]
     if not sum(trained):
-        raise DataError("there is nothing to learn: no row has a trained token that fits", where=rows[0].where if rows else None,
-                        hint=f"rows may have {max_row_tokens} tokens; raise --max-row-tokens or look at the answers")
+        raise DataError(
+            "there is nothing to learn: no row has a trained token that fits",
+            where=rows[0].where if rows else None,
+            hint=f"rows may have {max_row_tokens} tokens; raise --max-row-tokens or look at the answers",
+        )
     bos = chat.tokenizer.bos_token_id
     leading = [_leading(row.ids, bos) for row in kept] if bos is not None else [0]
     return Certificate(
-        rows=len(kept), row_tokens=sum(len(row.ids) for row in kept), trained_tokens=sum(trained),
-        trained_tokens_min=min(trained), trained_tokens_median=median(trained),
-        rows_without_trained_token=trained.count(0), rows_too_long=len(rows) - len(kept),
-        longest_row_tokens=max(len(row.ids) for row in kept), max_row_tokens=max_row_tokens,
-        rows_ending_inside_loss=sum(_ends_inside_loss(row, chat) for row in kept), largest_bos_count=max(leading),
-        template_hash=chat.template_hash, template="of the model" if chat.has_own_template else "plain",
+        rows=len(kept),
+        row_tokens=sum(len(row.ids) for row in kept),
+        trained_tokens=sum(trained),
+        trained_tokens_min=min(trained),
+        trained_tokens_median=median(trained),
+        rows_without_trained_token=trained.count(0),
+        rows_too_long=len(rows) - len(kept),
+        longest_row_tokens=max(len(row.ids) for row in kept),
+        max_row_tokens=max_row_tokens,
+        rows_ending_inside_loss=sum(_ends_inside_loss(row, chat) for row in kept),
+        largest_bos_count=max(leading),
+        template_hash=chat.template_hash,
+        template="of the model" if chat.has_own_template else "plain",
         shown=[show(row, chat) for row in kept[:NUM_ROWS_SHOWN]],
     )
 

@@ -55,12 +55,15 @@ class Checkpoints:
         self.metrics.sync()
         progress = {name: getattr(state, name) for name in SAVED_FIELDS} | {"metrics_bytes": self.metrics.position}
         weights = {name: parameter.detach().cpu().contiguous() for name, parameter in trainable.items()}
-        self.run.save_checkpoint(state.step, {
-            "weights.safetensors": save(weights),
-            "best.safetensors": save({name: value.cpu() for name, value in state.best_weights.items()}),
-            "optimizer.safetensors": save(optimizer_tensors(optimizer, trainable)),
-            "progress.json": json.dumps(progress, indent=2),
-        })
+        self.run.save_checkpoint(
+            state.step,
+            {
+                "weights.safetensors": save(weights),
+                "best.safetensors": save({name: value.cpu() for name, value in state.best_weights.items()}),
+                "optimizer.safetensors": save(optimizer_tensors(optimizer, trainable)),
+                "progress.json": json.dumps(progress, indent=2),
+            },
+        )
 
     def restore(self, trainable: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> LoopState | None:
         """Load the newest whole checkpoint into the parameters and the optimizer; None when there is none."""

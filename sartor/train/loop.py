@@ -65,8 +65,12 @@ class FitResult:
 
 
 def fit(
-    model: nn.Module, source: Source, loss_of: LossOf, settings: LoopSettings,
-    evaluate: Evaluate | None = None, checkpoints: Checkpoints | None = None,
+    model: nn.Module,
+    source: Source,
+    loss_of: LossOf,
+    settings: LoopSettings,
+    evaluate: Evaluate | None = None,
+    checkpoints: Checkpoints | None = None,
 ) -> FitResult:
     """Train in place and leave the model with its best weights. Interrupted (exit 75) after a stop signal, with
     everything saved; SartorError before the optimizer step if the loss or gradient is not finite."""
@@ -91,17 +95,31 @@ def fit(
                 if last or stop.requested or state.step % settings.save_every == 0:
                     checkpoints.save(state, trainable, optimizer)
             if stop.requested and not last:
-                raise Interrupted(f"stopped after step {state.step} of {settings.num_steps}",
-                                  hint="run the same command again to go on")
+                raise Interrupted(
+                    f"stopped after step {state.step} of {settings.num_steps}",
+                    hint="run the same command again to go on",
+                )
     if state.best_weights:
         _load(trainable, state.best_weights)
-    return FitResult(state.step, state.best_step or state.step, state.best, state.stopped_early,
-                     state.train_loss, state.seconds, state.history)
+    return FitResult(
+        state.step,
+        state.best_step or state.step,
+        state.best,
+        state.stopped_early,
+        state.train_loss,
+        state.seconds,
+        state.history,
+    )
 
 
 def _step(
-    model: nn.Module, source: Source, loss_of: LossOf, settings: LoopSettings,
-    trainable: dict[str, nn.Parameter], optimizer: torch.optim.Optimizer, step: int,
+    model: nn.Module,
+    source: Source,
+    loss_of: LossOf,
+    settings: LoopSettings,
+    trainable: dict[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    step: int,
 ) -> dict[str, float]:
     """One optimizer step over all its micro-batches. The random state is a function of seed and step."""
     seed_everything(settings.seed * 1_000_003 + step)
@@ -112,16 +130,19 @@ def _step(
     for batch in batches:
         loss, parts = loss_of(model, batch.to(device), num_trained)
         if not math.isfinite(loss_value := float(loss.detach())):
-            raise SartorError(f"the loss became {loss_value} at step {step + 1}; nothing was updated",
-                              where=", ".join(filter(None, batch.where[:3])) or None,
-                              hint="lower --learning-rate, or look at these rows")
+            raise SartorError(
+                f"the loss became {loss_value} at step {step + 1}; nothing was updated",
+                where=", ".join(filter(None, batch.where[:3])) or None,
+                hint="lower --learning-rate, or look at these rows",
+            )
         loss.backward()  # type: ignore[no-untyped-call]
         for name, value in parts.items():
             metrics[name] = metrics.get(name, 0.0) + value
     norm = global_norm(trainable)
     if not math.isfinite(float(norm)):
-        raise SartorError(f"the gradient became {float(norm)} at step {step + 1}; nothing was updated",
-                          hint="lower --learning-rate")
+        raise SartorError(
+            f"the gradient became {float(norm)} at step {step + 1}; nothing was updated", hint="lower --learning-rate"
+        )
     torch.nn.utils.clip_grads_with_norm_(trainable.values(), settings.clip_norm, norm)
     rate = settings.learning_rate * learning_rate_factor(
         settings.schedule, step, settings.num_steps, settings.warmup_steps
@@ -131,8 +152,12 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return {
-        "step": step + 1, **metrics, "learning_rate": rate, "gradient_norm": float(norm),
-        "trained_tokens": num_trained, "row_tokens": sum(batch.num_row_tokens for batch in batches),
+        "step": step + 1,
+        **metrics,
+        "learning_rate": rate,
+        "gradient_norm": float(norm),
+        "trained_tokens": num_trained,
+        "row_tokens": sum(batch.num_row_tokens for batch in batches),
     }
 
 

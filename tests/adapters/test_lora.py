@@ -49,8 +49,10 @@ def test_peft_loads_our_adapter_with_equal_logits(family: str, rank_stabilized: 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_we_load_pefts_adapter_with_equal_logits_and_gradients(family: str, tmp_path: Path) -> None:
     names = sorted({name.split(".")[-1] for name in lora_layers(trained(family, LoraSettings(rank=4)))})
-    theirs = get_peft_model(tiny_models.model(family), LoraConfig(r=4, lora_alpha=8, target_modules=names,
-                                                                  init_lora_weights=False, task_type="CAUSAL_LM"))
+    theirs = get_peft_model(
+        tiny_models.model(family),
+        LoraConfig(r=4, lora_alpha=8, target_modules=names, init_lora_weights=False, task_type="CAUSAL_LM"),
+    )
     theirs.save_pretrained(tmp_path)
     ours = tiny_models.model(family)
     load_adapter(ours, tmp_path)
@@ -59,8 +61,11 @@ def test_we_load_pefts_adapter_with_equal_logits_and_gradients(family: str, tmp_
     torch.testing.assert_close(our_logits, their_logits, rtol=1e-5, atol=1e-5)
     our_logits.square().sum().backward()
     their_logits.square().sum().backward()
-    expected = {name.removeprefix("base_model.model.").replace(".default.weight", ""): parameter.grad
-                for name, parameter in theirs.named_parameters() if parameter.grad is not None}
+    expected = {
+        name.removeprefix("base_model.model.").replace(".default.weight", ""): parameter.grad
+        for name, parameter in theirs.named_parameters()
+        if parameter.grad is not None
+    }
     ours_by_name = {name: parameter.grad for name, parameter in ours.named_parameters() if parameter.grad is not None}
     assert ours_by_name.keys() == expected.keys()
     for name, gradient in expected.items():

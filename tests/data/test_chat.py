@@ -34,7 +34,13 @@ def test_before_each_answer_stand_exactly_the_ids_that_ask_for_it(template: str,
 @pytest.mark.parametrize("template", list(tiny_models.TEMPLATES))
 def test_the_answer_and_the_end_of_its_turn_are_learnt_and_nothing_else(template: str) -> None:
     chat = ChatFormat(tiny_models.tokenizer(template))
-    end = {"chatml": "<|im_end|>", "forgetful": "<|im_end|>", "llama3": "<|eot|>", "gemma": "</turn>", "none": "<|end|>"}
+    end = {
+        "chatml": "<|im_end|>",
+        "forgetful": "<|im_end|>",
+        "llama3": "<|eot|>",
+        "gemma": "</turn>",
+        "none": "<|end|>",
+    }
     (row,) = chat.render(SYSTEM)
     assert learnt_text(chat, row) == "sat on the mat" + end[template]
     last = max(place for place, trained in enumerate(row.trained) if trained)

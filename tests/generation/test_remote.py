@@ -1,4 +1,4 @@
-"""The remote generator against a real HTTP service on this machine that misbehaves as each test tells it to."""
+"""The remote generator against a real HTTP service on this machine that misbehaves as it is told to."""
 
 import email.utils
 import json
@@ -30,13 +30,21 @@ NO_PRICES = PriceTable(())
 Answer = dict[str, Any]
 
 
-def completion(text: str, finish: str = "stop", prompt_tokens: int = 10, completion_tokens: int = 5) -> Answer:
+def completion(
+    text: str, finish: str = "stop", prompt_tokens: int = 10, completion_tokens: int = 5
+) -> Answer:
     message = {"role": "assistant", "content": text}
     return {
-        "id": "x", "object": "chat.completion", "created": 0, "model": "m",
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
         "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens,
-                  "total_tokens": prompt_tokens + completion_tokens},
+        "usage": {
+            "prompt_tokens": prompt_tokens,
+            "completion_tokens": completion_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+        },
     }
 
 
@@ -53,7 +61,9 @@ class Act:
     after: threading.Event | None = None  # answer only when this has happened
 
 
-def failure(status: int, message: str, code: str | None = None, param: str | None = None, **headers: str) -> Act:
+def failure(
+    status: int, message: str, code: str | None = None, param: str | None = None, **headers: str
+) -> Act:
     body = {"error": {"message": message, "type": "x", "code": code, "param": param}}
     return Act(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
 
@@ -86,7 +96,7 @@ def running(plan: Callable[[str, int], Act]) -> Iterator[Service]:
             raw = self.rfile.read(int(self.headers["content-length"]))
             body = json.loads(raw)
             question = body["messages"][-1]["content"]
-            head = len(self.raw_requestline) + sum(len(k) + len(v) + 4 for k, v in self.headers.items()) + 2
+            head = len(self.requestline) + 2 + sum(len(k) + len(v) + 4 for k, v in self.headers.items()) + 2
             with service.lock:
                 service.requests.append(body)
                 service.headers.append({k.lower(): v for k, v in self.headers.items()})
@@ -158,8 +168,10 @@ def remote(url: str, **options: Any) -> Remote:
 
 
 def questions(count: int) -> list[Conversation]:
-    return [[{"role": "system", "content": "be brief"}, {"role": "user", "content": f"q{number}"}]
-            for number in range(count)]
+    return [
+        [{"role": "system", "content": "be brief"}, {"role": "user", "content": f"q{number}"}]
+        for number in range(count)
+    ]
 
 
 def test_every_fault_is_survived_and_nothing_is_asked_again_after_its_answer() -> None:
@@ -190,7 +202,11 @@ def test_every_fault_is_survived_and_nothing_is_asked_again_after_its_answer() -
 
 
 def test_a_row_that_never_works_leaves_its_neighbours_alone() -> None:
-    bad = {"q1": failure(500, "broken"), "q2": failure(400, "too long", "context_length_exceeded"), "q4": Act(drop=True)}
+    bad = {
+        "q1": failure(500, "broken"),
+        "q2": failure(400, "too long", "context_length_exceeded"),
+        "q4": Act(drop=True),
+    }
     with running(lambda question, _: bad.get(question, Act())) as service:
         replies = remote(service.url).generate(questions(6), Sampling())
         assert [reply.finish for reply in replies] == ["stop", "error", "error", "stop", "error", "stop"]
@@ -202,7 +218,11 @@ def test_a_row_that_never_works_leaves_its_neighbours_alone() -> None:
 
 def test_retry_after_is_obeyed_by_all_threads() -> None:
     def plan(question: str, attempt: int) -> Act:
-        return failure(429, "wait", retry_after="0.4") if question == "q0" and attempt == 1 else Act(seconds=0.02)
+        return (
+            failure(429, "wait", retry_after="0.4")
+            if question == "q0" and attempt == 1
+            else Act(seconds=0.02)
+        )
 
     with running(plan) as service:
         replies = remote(service.url, concurrency=2).generate(questions(30), Sampling())
@@ -226,14 +246,17 @@ def test_slow_answers_time_out_and_are_asked_again() -> None:
         assert all(reply.seconds >= 0.3 for reply in replies)
 
 
-@pytest.mark.parametrize(("act", "words"), [
-    (failure(401, f"Incorrect API key provided: {KEY}"), "401"),
-    (failure(404, "The model `m` does not exist", "model_not_found"), "does not exist"),
-    (failure(403, "no access"), "403"),
-    (failure(429, "You exceeded your current quota", "insufficient_quota"), "quota"),
-    (failure(307, "moved", location="http://127.0.0.1:1/"), "307"),
-    (failure(400, "no temperature here", "unsupported_value", "temperature"), "temperature"),
-])
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (failure(401, f"Incorrect API key provided: {KEY}"), "401"),
+        (failure(404, "The model `m` does not exist", "model_not_found"), "does not exist"),
+        (failure(403, "no access"), "403"),
+        (failure(429, "You exceeded your current quota", "insufficient_quota"), "quota"),
+        (failure(307, "moved", location="http://127.0.0.1:1/"), "307"),
+        (failure(400, "no temperature here", "unsupported_value", "temperature"), "temperature"),
+    ],
+)
 def test_what_no_request_can_survive_stops_everything_at_once(act: Act, words: str) -> None:
     with running(lambda *_: act) as service:
         with pytest.raises(UsageError, match=words) as caught:
@@ -281,9 +304,17 @@ def test_what_is_sent() -> None:
     with running(lambda *_: Act()) as service:
         sampling = Sampling(max_new_tokens=7, temperature=0.5, top_p=0.9, stop=("\n", "END"), seed=42)
         reply = remote(service.url).generate(questions(1), sampling)[0]
-        assert service.requests == [{
-            "model": "m", "messages": questions(1)[0], "max_tokens": 7, "temperature": 0.5, "top_p": 0.9,
-            "stop": ["\n", "END"], "seed": 42}]
+        assert service.requests == [
+            {
+                "model": "m",
+                "messages": questions(1)[0],
+                "max_tokens": 7,
+                "temperature": 0.5,
+                "top_p": 0.9,
+                "stop": ["\n", "END"],
+                "seed": 42,
+            }
+        ]
         assert service.headers[0]["authorization"] == f"Bearer {KEY}"
         assert not [name for name in service.headers[0] if name.startswith("x-stainless")]
         assert reply.messages == questions(1)[0]
@@ -302,8 +333,11 @@ def test_no_key_is_sent_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_model_that_wants_the_newer_name_of_the_limit_gets_it() -> None:
     with running(lambda *_: Act()) as service:
-        service.plan = lambda *_: Act() if "max_completion_tokens" in service.requests[-1] else failure(
-            400, "Unsupported parameter", "unsupported_parameter", "max_tokens")
+        service.plan = lambda *_: (
+            Act()
+            if "max_completion_tokens" in service.requests[-1]
+            else failure(400, "Unsupported parameter", "unsupported_parameter", "max_tokens")
+        )
         replies = remote(service.url, concurrency=1).generate(questions(3), Sampling(max_new_tokens=9))
         assert [reply.finish for reply in replies] == ["stop"] * 3
         assert [request.get("max_completion_tokens") for request in service.requests] == [None, 9, 9, 9]
@@ -311,7 +345,9 @@ def test_a_model_that_wants_the_newer_name_of_the_limit_gets_it() -> None:
 
 def test_bytes_are_those_that_arrived_retries_included() -> None:
     with running(lambda question, attempt: failure(500, "again") if attempt < 3 else Act()) as service:
-        replies = remote(service.url).generate(questions(3) + [[{"role": "user", "content": "ünïcode"}]], Sampling())
+        replies = remote(service.url).generate(
+            questions(3) + [[{"role": "user", "content": "ünïcode"}]], Sampling()
+        )
         received = [service.bytes_received[f"q{n}"] for n in range(3)] + [service.bytes_received["ünïcode"]]
         assert [reply.bytes_sent for reply in replies] == received
         assert {reply.hosts for reply in replies} == {(service.url.split("/")[2],)}
@@ -320,8 +356,15 @@ def test_bytes_are_those_that_arrived_retries_included() -> None:
 def test_cost_comes_from_the_price_table_and_is_unknown_without(capsys: pytest.CaptureFixture[str]) -> None:
     with running(lambda *_: Act(body=completion("a", "length", 1000, 200))) as service:
         host = service.url.split("/")[2]
-        price = Price.model_validate({"host": host, "models": ["m"], "input_per_million": 2.0,
-                                      "output_per_million": 8.0, "as_of": "2026-01-01"})
+        price = Price.model_validate(
+            {
+                "host": host,
+                "models": ["m"],
+                "input_per_million": 2.0,
+                "output_per_million": 8.0,
+                "as_of": "2026-01-01",
+            }
+        )
         known = remote(service.url, prices=PriceTable((price,))).generate(questions(1), Sampling())[0]
         assert known.cost == pytest.approx(1000 * 2e-6 + 200 * 8e-6)
         assert (known.prompt_tokens, known.completion_tokens, known.finish) == (1000, 200, "length")
@@ -329,7 +372,10 @@ def test_cost_comes_from_the_price_table_and_is_unknown_without(capsys: pytest.C
         assert remote(service.url).generate(questions(1), Sampling())[0].cost is None
         assert f"no price is known for m at {host}" in capsys.readouterr().err
         service.plan = lambda *_: Act(body={**completion("a"), "usage": None})
-        assert remote(service.url, prices=PriceTable((price,))).generate(questions(1), Sampling())[0].cost is None
+        assert (
+            remote(service.url, prices=PriceTable((price,))).generate(questions(1), Sampling())[0].cost
+            is None
+        )
 
 
 def test_an_answer_the_service_broke_off_is_an_error_that_was_paid_for() -> None:
@@ -383,7 +429,9 @@ def test_keys_never_show(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_a_key_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
     with running(lambda *_: Act()) as service:
-        remote(service.url, api_key_env=None, api_key_file=str(tmp_path / "key")).generate(questions(1), Sampling())
+        remote(service.url, api_key_env=None, api_key_file=str(tmp_path / "key")).generate(
+            questions(1), Sampling()
+        )
         assert service.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
@@ -404,13 +452,19 @@ def test_waits_double_up_to_a_limit_and_end() -> None:
     waits = [policy.wait_seconds(attempt, None) for attempt in range(1, 13)]
     limits = [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
     assert waits[-1] is None
-    assert all(wait is not None and limit / 2 <= wait <= limit
-               for wait, limit in zip(waits[:-1], limits, strict=True))
+    assert all(
+        wait is not None and limit / 2 <= wait <= limit
+        for wait, limit in zip(waits[:-1], limits, strict=True)
+    )
 
 
 def test_retry_after_forms() -> None:
     assert parse_retry_after("7") == 7 and parse_retry_after("-3") == 0
-    assert parse_retry_after(None) is None and parse_retry_after("soon") is None and parse_retry_after("nan") is None
+    assert (
+        parse_retry_after(None) is None
+        and parse_retry_after("soon") is None
+        and parse_retry_after("nan") is None
+    )
     date = email.utils.formatdate(time.time() + 20, usegmt=True)
     assert 15 < (parse_retry_after(date) or 0) <= 20
 

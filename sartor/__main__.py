@@ -1,0 +1,5 @@
+"""`python -m sartor` is the command `sartor`."""
+
+from sartor.cli.main import main
+
+raise SystemExit(main())

@@ -1,0 +1,88 @@
+"""The measured choice: fit every path in equal time, measure all on the same rows, decide, report."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from sartor.base.configuration import Config
+
+PATHS = ("prompt", "api", "rag", "finetune", "finetune+rag")
+
+
+class ChooseConfig(Config):
+    """Settings of `sartor choose`."""
+
+    task: str = Field(description="task folder: task.yaml, train and test rows, documents/ if there are any")
+    out: str = Field(description="run folder to write; the same command again goes on where it stopped")
+    paths: list[str] = Field([], description=f"paths to measure, of {', '.join(PATHS)} (default: all that apply)")
+    budget: str = Field(
+        "20m",
+        description="time to fit all paths together, shared equally (90s, 20m, 1h); "
+        "measuring the test rows comes on top and is told beforehand",
+    )
+    base: str = Field("starter", description="local model: starter, a Hub id or a local folder")
+    api: str | None = Field(None, description="name of a remote model to measure as a path of its own")
+    api_base_url: str | None = Field(None, description="where it answers, such as https://api.openai.com/v1")
+    api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    machine_price: float = Field(
+        0.10, ge=0, description="US dollars an hour of this machine, for the cost of local paths"
+    )
+    seed: int = Field(0, ge=0, description="of examples, training and sampling")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where everything is, and choice.json as a dictionary."""
+
+    out: Path
+    choice: dict[str, Any]
+
+
+def run(config: ChooseConfig) -> Outcome:
+    """Measure and decide. What an interrupted run had finished is kept; a finished run is decided again."""
+    from sartor.base.console import format_seconds, say
+    from sartor.choosing.brief import make_brief
+    from sartor.choosing.budget import parse_seconds
+    from sartor.choosing.decide import write_choice
+    from sartor.choosing.fitting import Fitting, applicable_paths
+    from sartor.data.chat import ChatFormat
+    from sartor.models.hub import load_tokenizer, locate
+    from sartor.recipes.training import open_run
+
+    seconds = parse_seconds(config.budget)
+    started = time.time()
+    with open_run(config, config.out) as folder:
+        brief = make_brief(Path(config.task), ChatFormat(load_tokenizer(locate(config.base).folder)))
+        names = applicable_paths(config, brief)
+        share = seconds / len(names)
+        say(
+            f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
+            f"{len(brief.test)} test rows"
+        )
+        fitting = Fitting(config, brief, folder, share)
+        for name in names:
+            fitting.fit(name)
+        say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")
+        for name in names:
+            fitting.measure(name)
+        choice = write_choice(folder.path, brief, names, config.budget, time.time() - started)
+        return Outcome(folder.path, choice)
+
+
+def rescore(out: Path) -> Outcome:
+    """Decide again from the answers alone, with the task as it is now (its scorer and limits may have changed)."""
+    from sartor.base.configuration import build, load_yaml
+    from sartor.base.run_folder import RunFolder
+    from sartor.choosing.brief import make_brief
+    from sartor.choosing.decide import score_again, write_choice
+    from sartor.data.chat import ChatFormat
+    from sartor.models.hub import load_tokenizer, locate
+
+    with RunFolder.open(out) as folder:
+        config = build(ChooseConfig, load_yaml(folder.path / "config.yaml"))
+        brief = make_brief(Path(config.task), ChatFormat(load_tokenizer(locate(config.base).folder)))
+        names = score_again(folder.path, brief)
+        return Outcome(folder.path, write_choice(folder.path, brief, names, config.budget, None))

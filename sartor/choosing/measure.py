@@ -1,0 +1,101 @@
+"""Every path on the same held-out rows, once; what it costs, how long it takes, what leaves the machine."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sartor.base.energy import EnergyMeter
+from sartor.choosing.brief import Brief
+from sartor.choosing.verdict import Measured
+from sartor.data.writers import write_jsonl
+from sartor.evaluation.runner import answer_rows
+from sartor.generation.protocol import Generator, Sampling
+
+LATENCY_ROWS = 10
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What answering took. Latencies are of dev questions asked one at a time; the rest is of all test rows together.
+
+    `cost_per_1k` is in US dollars, `energy_wh` in watt hours for 1,000 answers; None where unknown.
+    """
+
+    latency_p50_s: float
+    latency_p95_s: float
+    seconds_per_answer: float
+    cost_per_1k: float | None
+    energy_wh: float
+    energy_source: str
+    hosts: list[str]
+    bytes_sent: int
+
+
+def measure(
+    generator: Generator,
+    brief: Brief,
+    name: str,
+    sampling: Sampling,
+    model_hash: str,
+    machine_price_per_hour: float,
+    answers_file: Path,
+) -> Usage:
+    """Answer all test rows into `answers_file` and time single questions on dev rows."""
+    latencies = [
+        _seconds(generator, brief.dev[index % len(brief.dev)].messages, sampling) for index in range(LATENCY_ROWS)
+    ]
+    started = time.perf_counter()
+    with EnergyMeter() as energy:
+        answers = answer_rows(generator, brief.test, brief.task.scorer, sampling, f"measuring {name}", model_hash)
+    seconds = (time.perf_counter() - started) / len(answers)
+    write_jsonl(answers_file, [answer.as_dict() for answer in answers])
+    hosts = sorted({host for answer in answers for host in answer.hosts})
+    machine = 0.0 if hosts else machine_price_per_hour * seconds / 3600 * 1000
+    charged = [answer.cost for answer in answers]
+    known = [cost for cost in charged if cost is not None]
+    return Usage(
+        latency_p50_s=float(np.quantile(latencies, 0.5)),
+        latency_p95_s=float(np.quantile(latencies, 0.95)),
+        seconds_per_answer=seconds,
+        cost_per_1k=machine + 1000 * sum(known) / len(answers) if len(known) == len(charged) else None,
+        energy_wh=energy.watt_hours / len(answers) * 1000,
+        energy_source=energy.source,
+        hosts=hosts,
+        bytes_sent=sum(answer.bytes_sent for answer in answers),
+    )
+
+
+def _seconds(generator: Generator, messages: Any, sampling: Sampling) -> float:
+    started = time.perf_counter()
+    generator.generate([messages], sampling)
+    return time.perf_counter() - started
+
+
+def read_answers(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def scores_of(answers: Sequence[dict[str, Any]]) -> np.ndarray:
+    """float64 [rows], NaN where unscored."""
+    return np.array([np.nan if answer["score"] is None else answer["score"] for answer in answers], dtype=np.float64)
+
+
+def measured_path(name: str, answers: Sequence[dict[str, Any]], facts: dict[str, Any]) -> Measured:
+    """What the verdict needs of one path; `facts` are its usage and set-up as kept in measured.json."""
+    return Measured(
+        name,
+        scores_of(answers),
+        facts["cost_per_1k"],
+        facts["latency_p95_s"],
+        not facts["hosts"],
+        facts["freshness_seconds"],
+    )
+
+
+def usage_facts(usage: Usage) -> dict[str, Any]:
+    return asdict(usage)
