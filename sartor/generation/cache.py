@@ -51,7 +51,7 @@ class Cache:
         return self.shared.shape[4]
 
     def reserve(self, slots: int, capacity: int) -> None:
-        """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix)."""
+        """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix), in steps of capacity."""
         have_slots, have_capacity = self.store.shape[2], self.store.shape[4]
         if slots <= have_slots and capacity <= have_capacity:
             return
@@ -114,16 +114,17 @@ class DecodeLayout:
 
     def __init__(self, cache: Cache, lengths: Tensor):
         self.cache, self.lengths = cache, lengths
-        self.longest = int(lengths.max()) + 1
+        # The whole capacity is read and what is not written yet is masked: a slice of it would have to be copied to be
+        # multiplied, and its shape would be new at every token.
+        self.capacity = cache.store.shape[4]
         self.rows = torch.arange(len(lengths), device=lengths.device)
-        places = torch.arange(self.longest, device=lengths.device)
-        self.unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, longest]
+        places = torch.arange(self.capacity, device=lengths.device)
+        self.unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, capacity]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         count, key_heads, width = key.shape
         keys, values = self.cache.store[layer, :, :count]
         keys[self.rows, :, self.lengths], values[self.rows, :, self.lengths] = key, value
-        keys, values = keys[:, :, : self.longest], values[:, :, : self.longest]
         grouped = query.view(count, key_heads, -1, width)  # [n, K, G, D]
         shared_keys, shared_values = self.cache.shared[layer][:, 0]  # [K, P, D]
         prefix, group = shared_keys.shape[1], grouped.shape[2]
@@ -143,8 +144,8 @@ class DecodeLayout:
         scores = scores * rule.scale
         if rule.softcap:
             scores = torch.tanh(scores / rule.softcap) * rule.softcap
-        if rule.window is not None and prefix + self.longest > rule.window:
-            places = torch.arange(prefix + self.longest, device=scores.device)
+        if rule.window is not None and prefix + self.capacity > rule.window:
+            places = torch.arange(prefix + self.capacity, device=scores.device)
             too_far = places[None] <= (self.lengths + prefix)[:, None] - rule.window
             scores = scores.masked_fill(too_far[:, None, None], float("-inf"))
         return scores

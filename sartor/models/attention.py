@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 
 IMPLEMENTATION = "sartor_packed"
-QUERY_CHUNK_TOKENS = 256  # measured: longer rows gain from skipping the upper triangle in steps of this size
+SCORES_AT_ONCE = 2**20  # measured: scores of so many query-key pairs stay in the processor's cache
+FEWEST_QUERIES_AT_ONCE = 32
 PADDING_ALLOWED = 1.25  # rows of similar length are attended together when that pads them by at most this factor
 
 
@@ -191,15 +192,19 @@ def ungroup(tensor: Tensor, block: Block) -> Tensor:
     return tensor.permute(0, 3, 1, 2, 4).reshape(rows * length, key_heads * group, width)
 
 
-def query_chunks(length: int) -> list[tuple[int, int]]:
-    return [(start, min(start + QUERY_CHUNK_TOKENS, length)) for start in range(0, length, QUERY_CHUNK_TOKENS)]
+def query_chunks(query: Tensor, context: int) -> list[tuple[int, int]]:
+    """Ranges of query places to attend at a time, of [N, K, G, L, D]: few enough to stay in cache and to skip most of
+    the future, which causal attention never looks at."""
+    rows, key_heads, group, length, _ = query.shape
+    step = max(FEWEST_QUERIES_AT_ONCE, SCORES_AT_ONCE // (rows * key_heads * group * (context + length)))
+    return [(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 def attend_block(query: Tensor, key: Tensor, value: Tensor, context: int, rule: AttentionRule) -> Tensor:
     """query [N, K, G, L, D], key and value [N, K, context + L, D] -> [N, K, G, L, D], chunk by chunk of queries."""
     rows, key_heads, group, length, width = query.shape
     result = torch.empty_like(query, memory_format=torch.contiguous_format)
-    for first, last in query_chunks(length):
+    for first, last in query_chunks(query, context):
         seen = context + last
         weights = probabilities(query[..., first:last, :], key[:, :, :seen], context, first, rule)
         mixed = torch.matmul(weights.view(rows, key_heads, -1, seen), value[:, :, :seen])
@@ -269,7 +274,7 @@ def _backward_block(
     rows, _, group, length, width = queries.shape
     query_out = torch.empty(queries.shape, dtype=query.dtype, device=query.device)
     key_out, value_out = (torch.zeros(keys.shape, dtype=torch.float32, device=key.device) for _ in range(2))
-    for first, last in query_chunks(length):
+    for first, last in query_chunks(queries, context):
         seen = context + last
         chunk = slice(first, last)
         flat = (rows, key_heads, group * (last - first), -1)

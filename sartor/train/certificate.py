@@ -40,6 +40,8 @@ class Certificate:
         ]
         if self.rows_too_long:
             lines.append(f"{self.rows_too_long:,} rows left out: longer than {self.max_row_tokens:,} tokens")
+        if self.rows_without_trained_token:
+            lines.append(f"{self.rows_without_trained_token:,} rows left out: nothing in them is learnt")
         if self.rows_ending_inside_loss < self.rows:
             lines.append(f"end of turn is learnt in {self.rows_ending_inside_loss:,} of {self.rows:,} rows only")
         if self.largest_bos_count > 1:

@@ -1,0 +1,171 @@
+"""The loop keeps its promises: accumulation is a big batch, a resumed run is the run, the best weights stay."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sartor.adapters.lora import LoraSettings, add_lora
+from sartor.base.errors import Interrupted, SartorError
+from sartor.base.run_folder import RunFolder
+from sartor.base.seeds import seed_everything
+from sartor.data.batches import BatchSource
+from sartor.models.forward import use_packed_attention
+from sartor.recipes.training import supervised_loss
+from sartor.train.checkpoint import Checkpoints
+from sartor.train.likelihood import mean_loss
+from sartor.train.loop import FitResult, LoopSettings, fit
+from sartor.train.optimizer import trainable_parameters
+from tests import tiny_models
+
+LENGTHS = [5, 9, 14, 7, 22, 11, 3, 18, 6, 10]
+SETTINGS = LoopSettings(num_steps=9, learning_rate=1e-2, warmup_steps=2, evaluate_every=3, save_every=1, seed=3)
+
+
+def adapted(dropout: float = 0.0) -> torch.nn.Module:
+    model = use_packed_attention(tiny_models.model())
+    seed_everything(1)
+    add_lora(model, LoraSettings(rank=4, dropout=dropout))
+    return model
+
+
+def source(micro_batch_tokens: int, share_prefix: bool = True) -> BatchSource:
+    return BatchSource(tiny_models.rows(LENGTHS, shared=9), 4, micro_batch_tokens, seed=5, share_prefix=share_prefix)
+
+
+def weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: parameter.detach().clone() for name, parameter in trainable_parameters(model).items()}
+
+
+@pytest.mark.parametrize(("micro_batch_tokens", "share_prefix"), [(1, True), (40, True), (40, False), (10_000, False)])
+def test_every_cut_into_micro_batches_trains_the_same(micro_batch_tokens: int, share_prefix: bool) -> None:
+    one, many = adapted(), adapted()
+    fit(one, source(10_000), supervised_loss, SETTINGS)
+    fit(many, source(micro_batch_tokens, share_prefix), supervised_loss, SETTINGS)
+    for name, weight in weights(one).items():
+        torch.testing.assert_close(weights(many)[name], weight, rtol=1e-3, atol=1e-5)
+
+
+def test_one_step_is_adamw_on_the_mean_over_trained_tokens() -> None:
+    """Against torch's own optimizer on transformers' own loss."""
+    model = adapted()
+    settings = LoopSettings(num_steps=1, learning_rate=1e-2, clip_norm=0.5, schedule="constant", seed=3)
+    rows = source(10_000).rows_of(0)
+    expected = adapted()
+    expected.set_attn_implementation("eager")
+    loss = -tiny_models.reference_log_probs(expected, rows).mean()
+    loss.backward()
+    parameters = list(trainable_parameters(expected).values())
+    torch.nn.utils.clip_grad_norm_(parameters, 0.5)
+    torch.optim.AdamW(parameters, lr=1e-2, weight_decay=0.0).step()
+    result = fit(model, source(10_000), supervised_loss, settings)
+    assert result.train_loss == pytest.approx(float(loss), rel=1e-5)
+    for name, weight in weights(expected).items():
+        # Adam's first step is the gradient's sign, so entries whose gradient is rounding noise may differ
+        close = torch.isclose(weights(model)[name], weight, rtol=1e-3, atol=1e-5).float().mean()
+        assert close > 0.99, name
+
+
+def test_the_best_weights_are_kept_and_training_stops_early() -> None:
+    model = adapted()
+    losses = iter([3.0, 2.0, 2.5, 2.6, 9.9])
+    seen = []
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        seen.append(weights(model))
+        return {"dev_loss": next(losses)}
+
+    settings = LoopSettings(num_steps=50, learning_rate=1e-2, evaluate_every=2, patience=2)
+    result = fit(model, source(100), supervised_loss, settings, evaluate)
+    assert (result.steps, result.best_step, result.stopped_early) == (8, 4, True)
+    assert result.best == {"dev_loss": 2.0}
+    for name, weight in weights(model).items():
+        assert torch.equal(weight, seen[1][name])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_stops_before_the_step(bad: float) -> None:
+    model = adapted()
+    before = weights(model)
+
+    def loss_of(model: torch.nn.Module, batch: object, num_trained: int) -> tuple[torch.Tensor, dict[str, float]]:
+        loss, metrics = supervised_loss(model, batch, num_trained)  # type: ignore[arg-type]
+        return loss * bad, metrics
+
+    with pytest.raises(SartorError, match="step 1; nothing was updated"):
+        fit(model, source(100), loss_of, SETTINGS)
+    for name, weight in weights(model).items():
+        assert torch.equal(weight, before[name])
+
+
+def run_in(folder: Path, stop_after: int | None = None) -> tuple[torch.nn.Module, FitResult]:
+    """A whole run with dropout, resumed if the folder has a checkpoint; stops as by SIGTERM after some steps."""
+    model = adapted(dropout=0.2)
+    batches = source(40)
+    held_out = tiny_models.rows([8, 12], shared=9, seed=9)
+    calls = 0
+
+    def loss_of(model: torch.nn.Module, batch: object, num_trained: int) -> tuple[torch.Tensor, dict[str, float]]:
+        nonlocal calls
+        calls += 1
+        if calls == stop_after:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return supervised_loss(model, batch, num_trained)  # type: ignore[arg-type]
+
+    run = RunFolder.open(folder) if folder.is_dir() else RunFolder.create(folder)
+    with run:
+        checkpoints = Checkpoints(run)
+        try:
+            result = fit(model, batches, loss_of, SETTINGS, lambda m: {"dev_loss": mean_loss(m, held_out, 1000)},
+                         checkpoints)
+        finally:
+            checkpoints.close()
+    return model, result
+
+
+def test_a_run_stopped_by_signals_and_resumed_is_the_uninterrupted_run(tmp_path: Path) -> None:
+    expected, expected_result = run_in(tmp_path / "whole")
+    for stop_after in (3, 4, 7):
+        with pytest.raises(Interrupted) as stopped:
+            run_in(tmp_path / "stopped", stop_after)
+        assert stopped.value.exit_code == 75
+    resumed, result = run_in(tmp_path / "stopped")
+    for name, weight in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], weight), name
+    assert (result.best, result.best_step) == (expected_result.best, expected_result.best_step)
+    texts = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("whole", "stopped")]
+    assert texts[0] == texts[1] and len(texts[0].splitlines()) == SETTINGS.num_steps
+
+
+KILLED = """
+import sys
+from pathlib import Path
+import torch
+torch.set_num_threads(1)
+from tests.train.test_loop import run_in
+run_in(Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    """SIGKILL as soon as a certain checkpoint appears, twice; then the run is finished."""
+    torch.set_num_threads(1)
+    expected, _ = run_in(tmp_path / "whole")
+    folder = tmp_path / "killed"
+    for step in (2, 5):
+        process = subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], cwd=Path(__file__).parents[2])
+        while process.poll() is None and not (folder / "checkpoints" / f"step-{step}").is_dir():
+            pass
+        process.kill()
+        assert process.wait() in (-signal.SIGKILL, 0)
+    resumed, _ = run_in(folder)
+    for name, weight in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], weight), name
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert lines == [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
