@@ -60,6 +60,7 @@ class Cache:
         bigger[:, :, :have_slots, :, :have_capacity] = self.store
         self.store = bigger
 
+    @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the row in slot `source`, of `length` tokens, over slot `target`."""
         if source != target:

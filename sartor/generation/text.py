@@ -42,10 +42,10 @@ class TextStream:
         self._cut(before)
 
     def _cut(self, before: int) -> None:
-        for stop in self._stop:
-            place = self.text.find(stop, max(0, before - len(stop) + 1))
-            if place >= 0:
-                self.text, self.stopped = self.text[:place], True
+        found = [self.text.find(stop, max(0, before - len(stop) + 1)) for stop in self._stop]
+        places = [place for place in found if place >= 0]
+        if places:
+            self.text, self.stopped = self.text[: min(places)], True
 
     def _show(self, final: bool) -> str:
         end = len(self.text)
