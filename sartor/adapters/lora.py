@@ -141,7 +141,7 @@ def target_names(model: PreTrainedModel, targets: tuple[str, ...]) -> list[str]:
         known = sorted({name.split(".")[-1] for name in linear})
         raise UsageError(
             f"no linear layer is called {', '.join(unknown)}",
-            where="lora_targets",
+            where="--lora-targets",
             hint=f"this model has {', '.join(known)}",
         )
     return [name for name in linear if name.split(".")[-1] in targets]

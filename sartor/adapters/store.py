@@ -15,6 +15,8 @@ from sartor.base.errors import DataError
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "adapter_config.json"
 PREFIX = "base_model.model."
+DAMAGED_HINT = "copy the adapter again: a file is damaged or missing"
+MERGE_HINT = "merge it into its base with the tool it was made with, and name the merged model"
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -87,16 +89,20 @@ def read_settings(folder: Path) -> tuple[LoraSettings, str]:
     try:
         raw = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"cannot read the adapter's settings: {error}", where=str(path)) from None
+        raise DataError(f"cannot read the adapter's settings: {error}", where=str(path), hint=DAMAGED_HINT) from None
     if raw.get("peft_type") != "LORA" or raw.get("use_dora") or raw.get("bias", "none") != "none":
-        raise DataError("only plain LoRA adapters without trained biases can be loaded", where=str(path))
+        raise DataError(
+            "only plain LoRA adapters without trained biases can be loaded", where=str(path), hint=MERGE_HINT
+        )
     for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform"):
         if raw.get(key):
-            raise DataError(f"adapters with {key} cannot be loaded", where=str(path))
+            raise DataError(f"adapters with {key} cannot be loaded", where=str(path), hint=MERGE_HINT)
     targets = raw["target_modules"]
     if isinstance(targets, str):
         raise DataError(
-            f"target_modules is the pattern {targets!r}; only lists of names can be loaded", where=str(path)
+            f"target_modules is the pattern {targets!r}; only lists of names can be loaded",
+            where=str(path),
+            hint="write the names of the adapted layers as a list",
         )
     settings = LoraSettings(
         rank=raw["r"],
@@ -115,6 +121,6 @@ def load_adapter(model: nn.Module, folder: Path) -> LoraSettings:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read the adapter's weights: {error}", where=str(path)) from None
+        raise DataError(f"cannot read the adapter's weights: {error}", where=str(path), hint=DAMAGED_HINT) from None
     load_adapter_tensors(add_lora(model, settings), tensors, str(path))
     return settings

@@ -5,6 +5,7 @@ Reading needs no lock (`RunFolder(path)`); one process at a time writes (`RunFol
 """
 
 import json
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -48,29 +49,24 @@ class RunFolder:
         self.path = Path(path)
         self._lock = Lock(self.path / LOCK_FILE, doing="using this run folder")
         if not self.path.is_dir():
-            raise UsageError("there is no such run folder", where=str(self.path), hint="see `sartor runs ls`")
+            raise UsageError("there is no such run folder", where=str(self.path), hint="check the path")
 
     @classmethod
     def create(cls, path: Path | str) -> "RunFolder":
-        """A new run folder, locked. UsageError when the folder already holds something."""
+        """A new run folder, locked. UsageError as `require_free`."""
         path = Path(path)
+        require_free(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
-        except FileExistsError:
-            raise UsageError(
-                "is a file, not a folder", where=str(path), hint="choose another --out"
-            ) from None
         except OSError as error:
             raise write_error(error, path, 0) from error
         run = cls(path)
         run._acquire()
-        if any(item.name != LOCK_FILE for item in path.iterdir()):
+        try:
+            require_free(path)  # again, now that nobody else can be making a run here
+        except BaseException:
             run.close()
-            raise UsageError(
-                "the folder already holds something",
-                where=str(path),
-                hint="choose another --out, or resume this run",
-            )
+            raise
         return run
 
     @classmethod
@@ -114,9 +110,11 @@ class RunFolder:
         try:
             return json.loads((self.path / name).read_text())
         except FileNotFoundError:
-            raise DataError(f"this run has no {name}", where=str(self.path)) from None
+            hint = "run the same command again, with another --out"
+            raise DataError(f"this run has no {name}", where=str(self.path), hint=hint) from None
         except (OSError, ValueError) as error:
-            raise DataError(f"not readable as JSON: {error}", where=str(self.path / name)) from error
+            hint = "restore it from a copy, or run the same command again with another --out"
+            raise DataError(f"not readable as JSON: {error}", where=str(self.path / name), hint=hint) from error
 
     def write_folder(self, name: str, files: Mapping[str, Content]) -> Path:
         """Replace the folder `name` (such as model or adapter) by one with `files`, atomically."""
@@ -178,6 +176,22 @@ class RunFolder:
                 where=str(folder),
                 hint="check the folder's rights; the new checkpoint is complete",
             ) from error
+
+
+def require_folder_place(path: Path) -> None:
+    """UsageError when a file stands where the folder `path`, or one that holds it, would have to be."""
+    nearest = next(place for place in (path, *path.parents) if os.path.exists(place))
+    if not nearest.is_dir():
+        raise UsageError("is a file, not a folder", where=str(nearest), hint="choose another --out")
+
+
+def require_free(path: Path) -> None:
+    """UsageError when no new run folder can be made at `path`, because something is there already."""
+    require_folder_place(path)
+    if path.is_dir() and any(item.name != LOCK_FILE for item in path.iterdir()):
+        raise UsageError(
+            "the folder already holds something", where=str(path), hint="choose another --out, or resume this run"
+        )
 
 
 def _write_manifest(path: Path) -> None:

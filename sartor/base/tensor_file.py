@@ -31,7 +31,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
-        raise DataError(f"not a readable safetensors file: {error}", where=str(path)) from error
+        hint = "fetch or copy it again: the file is damaged"
+        raise DataError(f"not a readable safetensors file: {error}", where=str(path), hint=hint) from error
 
 
 def _as_os_error(error: SafetensorError) -> OSError:

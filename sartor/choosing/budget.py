@@ -19,15 +19,21 @@ def parse_seconds(text: str) -> float:
 
 @dataclass
 class Share:
-    """One path's time, running from its creation."""
+    """One path's time, running from its creation; `before` seconds of it were spent by then (on documents that paths
+    share, in a run that was interrupted)."""
 
     seconds: float
+    before: float = 0.0
 
     def __post_init__(self) -> None:
         self._started = time.monotonic()
 
     @property
     def spent(self) -> float:
+        return self.before + self._running
+
+    @property
+    def _running(self) -> float:
         return time.monotonic() - self._started
 
     @property
@@ -36,4 +42,4 @@ class Share:
 
     def allows_another(self, num_done: int) -> bool:
         """Whether one more try fits, if it takes as long as the ones before did on average."""
-        return num_done == 0 or self.spent * (num_done + 1) / num_done <= self.seconds
+        return num_done == 0 or self.spent + self._running / num_done <= self.seconds

@@ -3,9 +3,9 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config
 
@@ -32,6 +32,20 @@ class ChooseConfig(Config):
     )
     seed: int = Field(0, ge=0, description="of examples, training and sampling")
 
+    @field_validator("paths")
+    @classmethod
+    def _known_paths(cls, paths: list[str]) -> list[str]:
+        unknown = [name for name in paths if name not in PATHS]
+        if unknown:
+            raise ValueError(f"there is no path {unknown[0]}; paths are {', '.join(PATHS)}")
+        return paths
+
+    @model_validator(mode="after")
+    def _whole_api(self) -> Self:
+        if (self.api is None) != (self.api_base_url is None):
+            raise ValueError("--api and --api-base-url belong together")
+        return self
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -47,22 +61,24 @@ def run(config: ChooseConfig) -> Outcome:
     from sartor.choosing.brief import make_brief
     from sartor.choosing.budget import parse_seconds
     from sartor.choosing.decide import write_choice
-    from sartor.choosing.fitting import Fitting, applicable_paths
-    from sartor.data.chat import ChatFormat
-    from sartor.models.hub import load_tokenizer, locate
-    from sartor.recipes.training import open_run
+    from sartor.choosing.fitting import Fitting, applicable_paths, open_remote
+    from sartor.data.task import Task
+    from sartor.recipes.training import check_run, open_run
 
     seconds = parse_seconds(config.budget)
+    check_run(config, config.out)
+    task = Task.load(config.task)
+    names = applicable_paths(config, task)
+    remote = open_remote(config) if "api" in names else None
+    brief = make_brief(task, config.base)
     started = time.time()
     with open_run(config, config.out) as folder:
-        brief = make_brief(Path(config.task), ChatFormat(load_tokenizer(locate(config.base).folder)))
-        names = applicable_paths(config, brief)
         share = seconds / len(names)
         say(
             f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
             f"{len(brief.test)} test rows"
         )
-        fitting = Fitting(config, brief, folder, share)
+        fitting = Fitting(config, brief, folder, share, remote)
         for name in names:
             fitting.fit(name)
         say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")
@@ -78,11 +94,10 @@ def rescore(out: Path) -> Outcome:
     from sartor.base.run_folder import RunFolder
     from sartor.choosing.brief import make_brief
     from sartor.choosing.decide import score_again, write_choice
-    from sartor.data.chat import ChatFormat
-    from sartor.models.hub import load_tokenizer, locate
+    from sartor.data.task import Task
 
+    config = build(ChooseConfig, load_yaml(RunFolder(out).path / "config.yaml"))
     with RunFolder.open(out) as folder:
-        config = build(ChooseConfig, load_yaml(folder.path / "config.yaml"))
-        brief = make_brief(Path(config.task), ChatFormat(load_tokenizer(locate(config.base).folder)))
+        brief = make_brief(Task.load(config.task), config.base)
         names = score_again(folder.path, brief)
         return Outcome(folder.path, write_choice(folder.path, brief, names, config.budget, None))

@@ -1,13 +1,16 @@
 """From the answers on disk to choice.json and the report; needs no model."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sartor.base.configuration import build, load_yaml
 from sartor.base.durable import replace_json
 from sartor.base.errors import DataError
 from sartor.choosing.brief import Brief
+from sartor.choosing.choose import PATHS, ChooseConfig
 from sartor.choosing.measure import measured_path, read_answers
 from sartor.choosing.report import write_report
 from sartor.choosing.verdict import decide
@@ -17,7 +20,7 @@ from sartor.retrieval.path import FILE_NAME, PathConfig
 
 def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, seconds: float | None) -> dict[str, Any]:
     """Decide, and write choice.json, report.html and report.md into the run folder. `seconds` is the whole run's time
-    (None: as it was)."""
+    (None: as it was; a run that was finished before keeps its time)."""
     answers = {name: read_answers(run / "answers" / f"{name}.jsonl") for name in names}
     facts = {name: _facts(run / "paths" / name) for name in names}
     limits = brief.task.limits.model_dump()
@@ -36,7 +39,7 @@ def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, sec
             for name in names
         ],
         "comparisons": verdict.comparisons,
-        "how": _how(run, brief, budget, seconds, facts),
+        "how": _how(run, brief, budget, seconds, facts) | {"model_hash": _base_hash(run, answers)},
     }
     replace_json(run / "choice.json", choice)
     write_report(choice, answers, run)
@@ -44,28 +47,41 @@ def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, sec
 
 
 def score_again(run: Path, brief: Brief) -> list[str]:
-    """Score the kept answers with the task's present scorer; the names of the paths that have answers."""
-    files = sorted((run / "answers").glob("*.jsonl"))
-    if not files:
-        raise DataError("there are no answers to score", where=str(run), hint="finish `sartor choose` first")
-    rows = {row.id: row for row in brief.test}
-    for file in files:
-        answers = read_answers(file)
-        for answer in answers:
-            if answer["id"] not in rows:
-                raise DataError(
-                    f"the test has no row {answer['id']} any more",
-                    where=str(file),
-                    hint="measure again: the rows have changed",
-                )
-            if answer["error"] is None:
-                answer["score"] = brief.task.scorer.score(answer["text"], rows[answer["id"]].answers)
+    """Score the kept answers with the task's present scorer; the names of the paths. DataError when a path is not
+    measured yet, and when the test asks something else now."""
+    names = [name for name in PATHS if (run / "paths" / name / FILE_NAME).is_file()]
+    files = {name: run / "answers" / f"{name}.jsonl" for name in names}
+    kept = {name: (files[name], run / "paths" / name / "measured.json") for name in names}
+    missing = [name for name in names if not all(file.is_file() for file in kept[name])]
+    if missing or not names:
+        what = f"not measured yet: {', '.join(missing)}" if missing else "there are no answers to score"
+        raise DataError(what, where=str(run), hint="finish `sartor choose` first")
+    scored = {file: _scored(file, brief) for file in files.values()}
+    for file, answers in scored.items():
         write_jsonl(file, answers)
-    return [file.stem for file in files]
+    return names
+
+
+def _scored(file: Path, brief: Brief) -> list[dict[str, Any]]:
+    """The answers in `file` to the test rows as they are now, in their order."""
+    answers = {answer["id"]: answer for answer in read_answers(file)}
+    asked = {row.id: row.question for row in brief.test}
+    for row_id in sorted(answers.keys() | asked.keys()):
+        if row_id not in answers or asked.get(row_id) != answers[row_id]["question"]:
+            what = f"the question of test row {row_id} is not the one that was answered"
+            raise DataError(what, where=str(file), hint="measure again with another --out: the rows have changed")
+    for row in brief.test:
+        answer = answers[row.id]
+        answer["accepted"] = list(row.answers)
+        if answer["error"] is None:
+            answer["score"] = brief.task.scorer.score(answer["text"], row.answers)
+    return [answers[row.id] for row in brief.test]
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    return {**json.loads((path / "fitted.json").read_text()), **json.loads((path / "measured.json").read_text())}
+    """What fitting and measuring a path took."""
+    parts = [json.loads((path / name).read_text(encoding="utf-8")) for name in ("fitted.json", "measured.json")]
+    return {key: value for part in parts for key, value in part.items()}
 
 
 def _path(run: Path, name: str, answers: list[dict[str, Any]], facts: dict[str, Any], score: Any) -> dict[str, Any]:
@@ -78,9 +94,24 @@ def _path(run: Path, name: str, answers: list[dict[str, Any]], facts: dict[str, 
         "n": len(answers),
         "unscored": sum(answer["score"] is None for answer in answers),
         "truncated_replies": sum(answer["finish"] == "length" for answer in answers) / len(answers),
-        "endpoint": f"sartor serve {run} --path {name}",
+        "endpoint": _endpoint(run, config),
         **{key: value for key, value in facts.items() if key not in ("documents", "chunks")},
     }
+
+
+def _endpoint(run: Path, config: PathConfig) -> str:
+    """The command that puts the path to use; what a remote model answers is not served from here."""
+    verb = "serve" if config.api_base_url is None else "chat"
+    return f"sartor {verb} {shlex.quote(str(run))} --path {config.name}"
+
+
+def _base_hash(run: Path, answers: dict[str, list[dict[str, Any]]]) -> str | None:
+    """The hash of the base model's weights, from a path that answers with them as they are."""
+    for name, given in answers.items():
+        config = PathConfig.load(run / "paths" / name)
+        if config.adapter is None and config.api_base_url is None:
+            return str(given[0]["model"])
+    return None
 
 
 def _bounded(bounds: tuple[float, float] | None) -> dict[str, Any]:
@@ -92,10 +123,13 @@ def _how(
     run: Path, brief: Brief, budget: str, seconds: float | None, facts: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """How every number came about."""
-    before = json.loads((run / "choice.json").read_text())["how"] if (run / "choice.json").is_file() else {}
+    config = build(ChooseConfig, load_yaml(run / "config.yaml"))
+    finished = (run / "choice.json").is_file()
+    before = json.loads((run / "choice.json").read_text(encoding="utf-8"))["how"] if finished else {}
     library = next((each for each in facts.values() if "documents" in each), {})
     paths = [PathConfig.load(item.parent) for item in sorted((run / "paths").glob(f"*/{FILE_NAME}"))]
     environment = json.loads((run / "environment.json").read_text())
+    packages = environment["packages"]
     local = [path.model for path in paths if path.api_base_url is None]
     return {
         "rows_train": len(brief.train),
@@ -106,9 +140,12 @@ def _how(
         "budget": budget,
         "margin": brief.task.limits.margin,
         "base_model": local[0] if local else None,
-        "machine": f"{environment['processor']}, {environment['threads']} threads, {environment['device']}",
-        "versions": f"sartor {environment['sartor']}, torch {environment['torch']}, transformers {environment['transformers']}",
-        "seconds_total": before.get("seconds_total") if seconds is None else seconds,
+        "machine": f"{environment['processor']}, {environment['torch_threads']} threads, {environment['device']}",
+        "versions": f"sartor {environment['sartor']}, torch {packages['torch']}, "
+        f"transformers {packages['transformers']}",
+        "machine_price": config.machine_price,
+        "seed": config.seed,
+        "seconds_total": before.get("seconds_total") or seconds,
         "leaks": brief.leaks.text(),
         "documents": library.get("documents"),
         "chunks": library.get("chunks"),

@@ -1,6 +1,7 @@
 """Fit one path after the other, each in its own folder, and measure them; what is done already is kept."""
 
 import hashlib
+import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -10,19 +11,23 @@ from sartor.base.console import format_seconds, say
 from sartor.base.durable import replace_json
 from sartor.base.errors import UsageError
 from sartor.base.run_folder import RunFolder
-from sartor.choosing.brief import Brief
+from sartor.choosing.brief import Brief, fingerprint
 from sartor.choosing.budget import Share
 from sartor.choosing.choose import PATHS, ChooseConfig
 from sartor.choosing.measure import measure, usage_facts
 from sartor.choosing.prompting import Prompt, Tried, fit_prompt, prompt_candidates
 from sartor.choosing.retrieving import Library, build_library, enough_passages, fit_retrieval
 from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
+from sartor.data.task import Task
 from sartor.generation.local import LocalModel
 from sartor.generation.remote import Remote
 from sartor.models.hub import ModelLocation, locate
 from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, open_path
 
 KNOWLEDGE_FILE = "knowledge.sqlite"
+LIBRARY_FILE = "library.json"  # how long the documents took when they were indexed first
+TASK_FILE = "task.json"  # what the task was when the run began
+INTERRUPTED_FILE = "interrupted.json"  # of a path: how long it was fitted before it was interrupted
 DESCRIPTIONS = {
     "prompt": "the base model with an instruction and worked examples",
     "api": "a remote model with an instruction and worked examples",
@@ -32,32 +37,39 @@ DESCRIPTIONS = {
 }
 
 
-def applicable_paths(config: ChooseConfig, brief: Brief) -> list[str]:
-    """The paths to measure. UsageError for one that is unknown or that the task or settings do not allow."""
-    reasons: dict[str, str] = {}
-    if brief.task.documents is None:
-        reasons |= dict.fromkeys(("rag", "finetune+rag"), "the task has no documents/")
-    if config.api is None or config.api_base_url is None:
-        reasons["api"] = "it needs --api and --api-base-url"
-    if (config.api is None) != (config.api_base_url is None):
-        raise UsageError("--api and --api-base-url belong together", hint="give both, or neither")
+def applicable_paths(config: ChooseConfig, task: Task) -> list[str]:
+    """The paths to measure. UsageError for one that the task or settings do not allow."""
+    lacking: dict[str, tuple[str, str]] = {}
+    if task.documents is None:
+        no_documents = ("the task has no documents", f"put them into {task.folder / 'documents'}")
+        lacking |= dict.fromkeys(("rag", "finetune+rag"), no_documents)
+    if config.api is None:
+        lacking["api"] = ("no remote model is named", "give --api and --api-base-url")
     for name in config.paths:
-        if name not in PATHS:
-            raise UsageError(f"there is no path {name}", where="--paths", hint=f"paths are {', '.join(PATHS)}")
-        if name in reasons:
-            raise UsageError(f"path {name} cannot be measured: {reasons[name]}", where="--paths")
-    return [name for name in PATHS if name not in reasons and (not config.paths or name in config.paths)]
+        if name in lacking:
+            what, hint = lacking[name]
+            raise UsageError(f"path {name} cannot be measured: {what}", where="--paths", hint=hint)
+    return [name for name in PATHS if name not in lacking and (not config.paths or name in config.paths)]
+
+
+def open_remote(config: ChooseConfig) -> Remote:
+    """The remote model, not asked yet. UsageError for an address or key that cannot be one."""
+    assert config.api and config.api_base_url
+    return Remote(config.api, config.api_base_url, api_key_env=config.api_key_env)
 
 
 class Fitting:
     """The state that the paths share: the base model, the documents, the prompt that won."""
 
-    def __init__(self, config: ChooseConfig, brief: Brief, folder: RunFolder, share_seconds: float):
+    def __init__(
+        self, config: ChooseConfig, brief: Brief, folder: RunFolder, share_seconds: float, remote: Remote | None
+    ):
         self.config, self.brief, self.folder, self.share_seconds = config, brief, folder, share_seconds
+        self.remote = remote
         self._base: LocalModel | None = None
         self._library: Library | None = None
-        self._library_seconds = 0.0
         self._prompt: Prompt | None = None
+        self._require_same_task()
 
     def fit(self, name: str) -> None:
         """Fit the path into paths/NAME, unless it is there."""
@@ -68,7 +80,8 @@ class Fitting:
         say(f"--- {name}: {DESCRIPTIONS[name]}")
         library = self.library if "rag" in name else None
         folder.mkdir(parents=True, exist_ok=True)
-        share = Share(self.share_seconds)
+        shared = self._library_seconds("seconds") if library else 0.0
+        share = Share(self.share_seconds, shared + _seconds_before(folder))
         fit = {
             "prompt": self._fit_prompt,
             "api": self._fit_api,
@@ -76,8 +89,12 @@ class Fitting:
             "finetune": self._fit_finetune,
             "finetune+rag": self._fit_finetune,
         }[name]
-        path, tried = fit(name, folder, share)
-        seconds = share.spent + (self._library_seconds if library else 0.0)
+        try:
+            path, tried = fit(name, folder, share)
+        except BaseException:
+            replace_json(folder / INTERRUPTED_FILE, {"seconds": share.spent - shared})
+            raise
+        seconds = share.spent
         replace_json(
             folder / "fitted.json",
             {
@@ -125,8 +142,13 @@ class Fitting:
         if self._library is None:
             started = time.monotonic()
             self._library = build_library(self.brief, self.folder.path / KNOWLEDGE_FILE)
-            self._library_seconds = time.monotonic() - started
+            if not (self.folder.path / LIBRARY_FILE).is_file():
+                took = {"seconds": time.monotonic() - started, "index_seconds": self._library.index_seconds}
+                self.folder.write_json(LIBRARY_FILE, took)
         return self._library
+
+    def _library_seconds(self, part: str) -> float:
+        return float(self.folder.read_json(LIBRARY_FILE)[part])
 
     @property
     def prompt(self) -> Prompt:
@@ -140,6 +162,26 @@ class Fitting:
                 self._prompt = Prompt(self.brief.task.instruction, (), "instruction, 0 examples")
         return self._prompt
 
+    @property
+    def passages(self) -> int:
+        """How many passages retrieval chose on dev rows, so that the two paths that retrieve differ in training only;
+        without that path, the fewest that find nearly as much as the most do."""
+        path = self._path_folder("rag")
+        chosen = PathConfig.load(path).knowledge if (path / FILE_NAME).is_file() else None
+        return chosen.passages if chosen else enough_passages(self.library)
+
+    def _require_same_task(self) -> None:
+        """UsageError when a run is gone on with whose task has changed: its paths would be about different tasks."""
+        now = {"sha256": fingerprint(self.brief.task)}
+        if not (self.folder.path / TASK_FILE).is_file():
+            self.folder.write_json(TASK_FILE, now)
+        elif self.folder.read_json(TASK_FILE) != now:
+            raise UsageError(
+                "the task has changed since this run began",
+                where=str(self.brief.task.folder),
+                hint=f"choose another --out; for another scorer alone, `sartor choose --rescore {self.folder.path}`",
+            )
+
     def _path_folder(self, name: str) -> Path:
         return self.folder.path / "paths" / name
 
@@ -151,7 +193,7 @@ class Fitting:
         if name in ("prompt", "api"):
             return None
         if "rag" in name:
-            return self._library_seconds / max(self.library.documents, 1)
+            return self._library_seconds("index_seconds") / max(self.library.documents, 1)
         return setup_seconds
 
     # --- the paths ------------------------------------------------------------------------------------------------
@@ -166,10 +208,9 @@ class Fitting:
         return self._path(name, instruction=prompt.instruction, examples=list(prompt.examples)), tried
 
     def _fit_api(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-        assert self.config.api and self.config.api_base_url
-        remote = Remote(self.config.api, self.config.api_base_url, api_key_env=self.config.api_key_env)
+        assert self.remote is not None
         candidates = prompt_candidates(self.brief, self.config.seed)
-        prompt, tried = fit_prompt(self.brief, remote, share, candidates, name)
+        prompt, tried = fit_prompt(self.brief, self.remote, share, candidates, name)
         return self._path(
             name,
             model=self.config.api,
@@ -194,10 +235,11 @@ class Fitting:
             result = fit_finetune(self.brief, folder, self.config.base, share, self.config.seed)
             knowledge, tried = None, []
         else:
+            number = self.passages
             result = fit_finetune_with_retrieval(
-                self.brief, folder, self.config.base, self.library, share, self.config.seed
+                self.brief, folder, self.config.base, self.library, number, share, self.config.seed
             )
-            knowledge, tried = self._knowledge(enough_passages(self.library)), self.library.tried
+            knowledge, tried = self._knowledge(number), self.library.tried
         adapter = result.adapter.relative_to(folder).as_posix()
         return self._path(name, adapter=adapter, knowledge=knowledge), tried
 
@@ -205,6 +247,12 @@ class Fitting:
         return Knowledge(
             file=f"../../{KNOWLEDGE_FILE}", passages=passages, dense_weight=self.library.retriever.dense_weight
         )
+
+
+def _seconds_before(folder: Path) -> float:
+    """How long this path was fitted before it was interrupted."""
+    file = folder / INTERRUPTED_FILE
+    return float(json.loads(file.read_text())["seconds"]) if file.is_file() else 0.0
 
 
 def model_hash(config: PathConfig, folder: Path) -> str:

@@ -23,15 +23,16 @@ LATENCY_ROWS = 10
 class Usage:
     """What answering took. Latencies are of dev questions asked one at a time; the rest is of all test rows together.
 
-    `cost_per_1k` is in US dollars, `energy_wh` in watt hours for 1,000 answers; None where unknown.
+    `cost_per_1k` is in US dollars for 1,000 answers (a row without one is not counted), `energy_wh` in watt hours for
+    1,000 answers; None where unknown, as the energy of a remote model always is.
     """
 
     latency_p50_s: float
     latency_p95_s: float
     seconds_per_answer: float
     cost_per_1k: float | None
-    energy_wh: float
-    energy_source: str
+    energy_wh: float | None
+    energy_source: str | None
     hosts: list[str]
     bytes_sent: int
 
@@ -46,6 +47,7 @@ def measure(
     answers_file: Path,
 ) -> Usage:
     """Answer all test rows into `answers_file` and time single questions on dev rows."""
+    _seconds(generator, brief.dev[0].messages, sampling)  # the first question after loading takes longer
     latencies = [
         _seconds(generator, brief.dev[index % len(brief.dev)].messages, sampling) for index in range(LATENCY_ROWS)
     ]
@@ -56,15 +58,15 @@ def measure(
     write_jsonl(answers_file, [answer.as_dict() for answer in answers])
     hosts = sorted({host for answer in answers for host in answer.hosts})
     machine = 0.0 if hosts else machine_price_per_hour * seconds / 3600 * 1000
-    charged = [answer.cost for answer in answers]
+    charged = [answer.cost for answer in answers if answer.finish != "error"]
     known = [cost for cost in charged if cost is not None]
     return Usage(
         latency_p50_s=float(np.quantile(latencies, 0.5)),
         latency_p95_s=float(np.quantile(latencies, 0.95)),
         seconds_per_answer=seconds,
-        cost_per_1k=machine + 1000 * sum(known) / len(answers) if len(known) == len(charged) else None,
-        energy_wh=energy.watt_hours / len(answers) * 1000,
-        energy_source=energy.source,
+        cost_per_1k=machine + 1000 * sum(known) / len(known) if known and len(known) == len(charged) else None,
+        energy_wh=None if hosts else energy.watt_hours / len(answers) * 1000,
+        energy_source=None if hosts else energy.source,
         hosts=hosts,
         bytes_sent=sum(answer.bytes_sent for answer in answers),
     )
@@ -77,7 +79,8 @@ def _seconds(generator: Generator, messages: Any, sampling: Sampling) -> float:
 
 
 def read_answers(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    with file.open(encoding="utf-8") as lines:  # texts may hold characters at which str.splitlines would part them
+        return [json.loads(line) for line in lines]
 
 
 def scores_of(answers: Sequence[dict[str, Any]]) -> np.ndarray:

@@ -10,7 +10,7 @@ from sartor.base.console import say
 from sartor.choosing.brief import Brief
 from sartor.choosing.budget import Share
 from sartor.data.records import Row
-from sartor.evaluation.runner import answer_rows, mean_score
+from sartor.evaluation.runner import answer_rows
 from sartor.generation.prompted import Prompted
 from sartor.generation.protocol import Generator, Sampling
 
@@ -42,10 +42,8 @@ class Prompt:
 def prompt_candidates(brief: Brief, seed: int) -> list[Prompt]:
     """The task's instruction with few or many examples; where answers come from a short list, that list too."""
     instruction = brief.task.instruction
-    plain = [
-        Prompt(instruction, pick_examples(brief.train, number, seed), f"instruction, {number} examples")
-        for number in NUMBERS_OF_EXAMPLES
-    ]
+    examples = dict.fromkeys(pick_examples(brief.train, number, seed) for number in NUMBERS_OF_EXAMPLES)
+    plain = [Prompt(instruction, each, f"instruction, {len(each)} examples") for each in examples]
     labels = label_list(brief)
     if not labels:
         return plain
@@ -109,8 +107,11 @@ def best_candidate(
 
 
 def dev_score(brief: Brief, generator: Generator, label: str, num_rows: int = DEV_ROWS_A_TRY) -> float:
-    """Mean score on the first dev rows."""
+    """Mean score on the first dev rows; one without an answer, such as a prompt that is too long, counts as wrong."""
     sampling = Sampling(max_new_tokens=brief.max_new_tokens)
-    score = mean_score(answer_rows(generator, brief.dev[:num_rows], brief.task.scorer, sampling, label))
-    say(f"{label}: {score:.3f} on {min(num_rows, len(brief.dev))} dev rows")
+    answers = answer_rows(generator, brief.dev[:num_rows], brief.task.scorer, sampling, label)
+    score = sum(answer.score or 0.0 for answer in answers) / len(answers)
+    failed = [answer.error for answer in answers if answer.error is not None]
+    without = f", {len(failed)} without an answer ({failed[0]})" if failed else ""
+    say(f"{label}: {score:.3f} on {len(answers)} dev rows{without}")
     return score

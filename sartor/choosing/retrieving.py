@@ -1,10 +1,11 @@
 """The retrieval path: the documents indexed, the search and the number of passages chosen on dev rows."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sartor.base.console import say
+from sartor.base.console import say, warn
 from sartor.choosing.brief import Brief
 from sartor.choosing.budget import Share
 from sartor.choosing.prompting import Prompt, Tried, best_candidate, dev_score
@@ -32,6 +33,7 @@ class Library:
     retriever: StoreRetriever
     documents: int
     chunks: int
+    index_seconds: float  # to read, cut and embed what was not in the file before
     recalls: dict[int, float]  # share of dev questions whose evidence is among the first k passages; empty if unknown
     tried: list[Tried]
 
@@ -41,9 +43,13 @@ def build_library(brief: Brief, file: Path) -> Library:
     assert brief.task.documents is not None
     embedder = Embedder(fetch("minilm"))
     store = KnowledgeStore(file, create=True)
+    started = time.monotonic()
     report = index_folder(store, read_documents(brief.task.documents), embedder)
+    index_seconds = time.monotonic() - started
     documents = len(store.fingerprints())
     say(f"{documents:,} documents indexed as {report.chunks:,} passages")
+    if report.without_text:
+        warn(f"documents without a passage, which can never be found: {', '.join(report.without_text)}")
     known = [row for row in brief.dev if row.evidence] or [row for row in brief.train if row.evidence][:MOST_QUESTIONS]
     questions, evidence = [row.question for row in known], [set(row.evidence) for row in known]
     fusion = tune_dense_weight(store, embedder, questions, evidence, k=max(NUMBERS_OF_PASSAGES))
@@ -56,7 +62,8 @@ def build_library(brief: Brief, file: Path) -> Library:
         )
         for weight, scores in fusion.tried.items()
     ]
-    return Library(file, retriever, documents, report.chunks, recalls(retriever, questions, evidence), tried)
+    found = recalls(retriever, questions, evidence)
+    return Library(file, retriever, documents, report.chunks, index_seconds, found, tried)
 
 
 def recalls(retriever: StoreRetriever, questions: Sequence[str], evidence: Sequence[set[str]]) -> dict[int, float]:
@@ -91,7 +98,7 @@ class Retrieval:
 
     @property
     def setting(self) -> str:
-        return f"{self.passages} passages, {len(self.prompt.examples)} examples"
+        return f"{self.passages} passages, {self.prompt.setting}"
 
 
 def fit_retrieval(
@@ -101,7 +108,7 @@ def fit_retrieval(
     without documents chose."""
     enough = enough_passages(library)
     candidates = [Retrieval(enough, plain), Retrieval(1, plain)]
-    if best.examples:
+    if (best.instruction, best.examples) != (plain.instruction, plain.examples):
         candidates += [Retrieval(1, best), Retrieval(enough, best)]
     candidates = list(dict.fromkeys(candidates))
 

@@ -4,9 +4,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from sartor.base.configuration import load_yaml
 from sartor.choosing.brief import Brief
 from sartor.choosing.budget import Share
-from sartor.choosing.retrieving import Library, enough_passages
+from sartor.choosing.retrieving import Library
 from sartor.data.records import Conversation, Message, Row
 from sartor.data.writers import write_jsonl
 from sartor.generation.prompted import prompted
@@ -16,23 +17,24 @@ from sartor.retrieval.grounded import grounded_conversation
 
 SHARE_WITHOUT_GOLD = 0.1  # of the rows whose evidence is known: what to say when retrieval has missed (2403.10131)
 CANDIDATES = 20
-DEV_ROWS = 64
+DEV_ROWS, DEV_CHARACTERS = 64, 40_000  # held-out rows for the loss: enough to stop by, few enough to be quick
 SHORTEST_MINUTES = 0.25
+EPOCHS = 5  # at most: the budget and the held-out loss end training earlier
 
 
 def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> FinetuneResult:
     """Train on question and answer, as the prompt path asks without examples."""
     train = [_learnt(row, row.messages, brief) for row in brief.train]
     dev = [_learnt(row, row.messages, brief) for row in brief.dev[:DEV_ROWS]]
-    return _train(train, dev, folder, base, share, seed)
+    return _train(train, dev, folder, base, share, seed, batch_rows=16)
 
 
 def fit_finetune_with_retrieval(
-    brief: Brief, folder: Path, base: str, library: Library, share: Share, seed: int
+    brief: Brief, folder: Path, base: str, library: Library, number: int, share: Share, seed: int
 ) -> FinetuneResult:
     """Train on question, retrieved passages and answer (RAFT, 2403.10131): the passage that holds the answer is among
-    distractors, except in a share of the rows, where it is taken out."""
-    number = enough_passages(library)
+    distractors, except in a share of the rows, where it is taken out. `number` passages a row; rows with passages are
+    long, so a step has fewer of them."""
     rows = [*brief.train, *brief.dev[:DEV_ROWS]]
     found = library.retriever.retrieve([row.question for row in rows], CANDIDATES)
     chance = random.Random(seed)
@@ -45,7 +47,7 @@ def fit_finetune_with_retrieval(
         _learnt(row, grounded_conversation(row.messages, len(row.messages) - 1, each[:number]), brief)
         for row, each in zip(rows[len(brief.train) :], found[len(brief.train) :], strict=True)
     ]
-    return _train(train, dev, folder, base, share, seed)
+    return _train(train, dev, folder, base, share, seed, batch_rows=8)
 
 
 def training_passages(row: Row, found: Sequence[Passage], number: int, chance: random.Random) -> list[Passage]:
@@ -74,17 +76,39 @@ def _train(
     base: str,
     share: Share,
     seed: int,
+    batch_rows: int,
 ) -> FinetuneResult:
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / "train.jsonl", train)
-    write_jsonl(folder / "dev.jsonl", dev)
+    write_jsonl(folder / "dev.jsonl", within(dev, DEV_CHARACTERS))
     return run(
         FinetuneConfig(
             data=str(folder / "train.jsonl"),
             dev=str(folder / "dev.jsonl"),
             base=base,
             out=str(folder / "run"),
-            max_minutes=max(share.seconds / 60, SHORTEST_MINUTES),
+            batch_rows=batch_rows,
+            epochs=EPOCHS,
+            max_minutes=_minutes(folder, share),
             seed=seed,
         )
     )
+
+
+def within(rows: Sequence[dict[str, Conversation]], most_characters: int) -> list[dict[str, Conversation]]:
+    """The first rows that together have at most so many characters; at least one."""
+    taken: list[dict[str, Conversation]] = []
+    for row in rows:
+        most_characters -= sum(len(message["content"]) for message in row["messages"])
+        if taken and most_characters < 0:
+            break
+        taken.append(row)
+    return taken
+
+
+def _minutes(folder: Path, share: Share) -> float:
+    """What is left of the share, at least SHORTEST_MINUTES; a training that was begun goes on with its own number."""
+    begun = folder / "run" / "config.yaml"
+    if begun.is_file():
+        return float(load_yaml(begun).values["max_minutes"])
+    return max(round(share.left / 60, 3), SHORTEST_MINUTES)

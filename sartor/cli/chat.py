@@ -4,6 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from sartor.cli.options import real_number, whole_number
 from sartor.data.records import Conversation, Message
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--path", metavar="NAME", help="path of a choice to talk to (default: the chosen one)")
     parser.add_argument("--system", default="", metavar="TEXT", help="system prompt")
     parser.add_argument(
-        "--temperature", type=float, default=0.0, help="0 always takes the likeliest token (default: 0)"
+        "--temperature", type=real_number(0), default=0.0, help="0 always takes the likeliest token (default: 0)"
     )
-    parser.add_argument("--max-new-tokens", type=int, default=512, help="length of a reply (default: 512)")
+    parser.add_argument("--max-new-tokens", type=whole_number(1), default=512, help="length of a reply (default: 512)")
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: 0)")
 
 
@@ -36,8 +37,10 @@ def run(args: argparse.Namespace) -> None:
         if not line.strip():
             history = history[:1] if args.system else []
             continue
-        history.append(Message(role="user", content=line))
-        history.append(Message(role="assistant", content=_reply(path, history, sampling)))
+        asked = [*history, Message(role="user", content=line)]
+        reply = _reply(path, asked, sampling)
+        if reply is not None:
+            history = [*asked, Message(role="assistant", content=reply)]
 
 
 def _read() -> str | None:
@@ -47,12 +50,12 @@ def _read() -> str | None:
         return None
 
 
-def _reply(path: "OpenPath", history: Conversation, sampling: "Sampling") -> str:
-    """Answer the last message, showing the words as they come."""
+def _reply(path: "OpenPath", history: Conversation, sampling: "Sampling") -> str | None:
+    """Answer the last message, showing the words as they come; None when there was no answer."""
     if path.local is None:
         (reply,) = path.generator.generate([history], sampling)
         print(reply.text if reply.error is None else f"(no answer: {reply.error})")
-        return reply.text
+        return reply.text if reply.error is None else None
     sent, passages = path.prepare(history)
     text = ""
     for piece in path.local.stream(sent, sampling):

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from sartor.base.errors import UsageError
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore
 from sartor.choosing.choose import run as choose
 from sartor.cli.options import add_common, add_settings, settings_from
@@ -21,11 +22,22 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    outcome = rescore(args.rescore) if args.rescore else choose(settings_from(args, ChooseConfig))
+    outcome = _rescored(args) if args.rescore else choose(settings_from(args, ChooseConfig))
     if args.json:
         print_json(outcome.choice)
     else:
         print_outcome(outcome)
+
+
+def _rescored(args: argparse.Namespace) -> Outcome:
+    given = [name for name in ChooseConfig.model_fields if hasattr(args, name)] + ["config"] * bool(args.config)
+    if given:
+        raise UsageError(
+            f"--rescore takes a run's own settings, so {given[0]} would not be used",
+            where="--rescore",
+            hint=f"sartor choose --rescore {args.rescore}",
+        )
+    return rescore(args.rescore)
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -34,13 +46,18 @@ def print_outcome(outcome: Outcome) -> None:
     print(f"verdict: {choice['verdict']}" + (f", {choice['choice']}" if choice["choice"] else ""))
     print(choice["why"])
     for path in sorted(choice["paths"], key=lambda path: -(path["score"] or 0)):
-        low, high = path["ci"] or (0.0, 0.0)
+        score = "no row could be scored"
+        if path["ci"] is not None:
+            score = f"{path['score']:.3f}  [{path['ci'][0]:.3f}, {path['ci'][1]:.3f}]"
         print(
-            f"  {path['name']:<13} {path['score'] or 0:.3f}  [{low:.3f}, {high:.3f}]  "
+            f"  {path['name']:<13} {score}  "
             f"p50 {path['latency_p50_s']:.2f} s  set-up {path['setup_seconds']:.0f} s"
         )
+        for reason in path["excluded"]:
+            print(f"    ruled out: {reason}")
     for sentence in choice["would_change"]:
         print(f"- {sentence}")
     print(f"report: {outcome.out / 'report.html'}")
+    endpoints = {path["name"]: path["endpoint"] for path in choice["paths"]}
     if choice["choice"]:
-        print(f"serve it: sartor serve {outcome.out}")
+        print(f"use it: {endpoints[choice['choice']]}")

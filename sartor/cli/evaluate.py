@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from sartor.base.errors import UsageError
-from sartor.cli.options import add_common
+from sartor.cli.options import add_common, whole_number
 from sartor.cli.output import print_json
 
 
@@ -17,7 +17,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "a folder with a task.yaml is a task, everything else a model",
     )
     parser.add_argument("--split", choices=("test", "dev"), default="test", help="rows to ask (default: test)")
-    parser.add_argument("--max-new-tokens", type=int, default=128, help="length of a reply (default: 128)")
+    parser.add_argument(
+        "--max-new-tokens",
+        type=whole_number(1),
+        default=128,
+        help="length of a reply (default: 128; paths of a choice keep their own)",
+    )
     parser.add_argument("--remote-model", metavar="NAME", help="model to ask for at a base URL")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable with the key for a base URL")
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder to keep the answers in")
@@ -32,6 +37,11 @@ def run(args: argparse.Namespace) -> None:
     if not tasks or not models:
         raise UsageError(
             "name at least one model and one task folder", hint="a task folder holds a task.yaml; see docs/tasks.md"
+        )
+    if (args.remote_model or args.key_env) and not any(name.startswith(("http://", "https://")) for name in models):
+        raise UsageError(
+            "--remote-model and --key-env are for a service, and none is named",
+            hint="name its base URL, such as https://api.openai.com/v1",
         )
     found, contests = evaluate(
         models, tasks, args.split, args.max_new_tokens, args.remote_model, args.key_env, args.out

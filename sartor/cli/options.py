@@ -4,9 +4,11 @@
 """
 
 import argparse
+import math
+import re
 import types
 import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -52,6 +54,40 @@ class VerbParser(argparse.ArgumentParser):
         near = nearest(option, self._option_string_actions)
         hint = f"did you mean {near}?" if near else f"`{self.prog} --help` explains the options"
         return UsageError(f"unknown option {option}", hint=hint)
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """The `type` of an argument that takes whole numbers from `least`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"[+-]?\d+", text) or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
+        return int(text)
+
+    return read
+
+
+def real_number(least: float, most: float = math.inf) -> Callable[[str], float]:
+    """The `type` of an argument that takes finite numbers from `least` to `most`."""
+    bounds = f"from {least:g}" + (f" to {most:g}" if math.isfinite(most) else "")
+
+    def read(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {bounds}")
+        return value
+
+    return read
+
+
+def some_text(text: str) -> str:
+    """The `type` of an argument that must say something."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("is empty")
+    return text
 
 
 def add_common(

@@ -4,17 +4,17 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from sartor.cli.options import add_common
+from sartor.cli.options import add_common, real_number, some_text, whole_number
 from sartor.cli.output import print_json
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="knowledge file made by `sartor index`")
-    parser.add_argument("query", help="what to look for")
-    parser.add_argument("-k", type=int, default=5, help="how many passages (default: 5)")
+    parser.add_argument("query", type=some_text, help="what to look for")
+    parser.add_argument("-k", type=whole_number(1), default=5, help="how many passages (default: 5)")
     parser.add_argument(
         "--dense-weight",
-        type=float,
+        type=real_number(0, 1),
         default=0.7,
         metavar="W",
         help="0 ranks by words alone, 1 by meaning alone (default: 0.7)",

@@ -26,4 +26,4 @@ def run(args: argparse.Namespace) -> None:
     key = os.environ.get(args.key_env)
     if key is None and args.key_env != "SARTOR_API_KEY":
         raise UsageError(f"the environment has no {args.key_env}", where="--key-env", hint="export it first")
-    serve(served_models(args.runs, args.path), args.host, args.port, key)
+    serve(served_models(args.runs, args.path), args.host, args.port, key, args.key_env)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from sartor.base.configuration import nearest
 from sartor.base.console import warn
 from sartor.base.durable import format_bytes
 from sartor.base.errors import DataError
@@ -59,7 +60,10 @@ def read_documents(
     read, is too large, or repeats an id, and when there is no document at all.
     """
     if not source.exists():
-        raise DataError("there is no such file or folder", where=str(source))
+        beside = [child.name for child in source.parent.iterdir()] if source.parent.is_dir() else []
+        near = nearest(source.name, beside)
+        hint = f"did you mean {source.parent / near}?" if near else "check the path"
+        raise DataError("there is no such file or folder", where=str(source), hint=hint)
     seen: dict[str, str] = {}
     for path in _files(source, notice):
         name = path.name if path == source else path.relative_to(source).as_posix()
@@ -115,7 +119,9 @@ def _files(source: Path, notice: Notice) -> list[Path]:
 
 
 def _cannot_list(error: OSError) -> None:
-    raise DataError(f"cannot list the folder: {error.strerror}", where=str(error.filename)) from error
+    raise DataError(
+        f"cannot list the folder: {error.strerror}", where=str(error.filename), hint="check the folder's rights"
+    ) from error
 
 
 def _documents_of(path: Path, name: str, max_bytes: int, notice: Notice) -> Iterator[tuple[Document, str]]:
@@ -136,7 +142,8 @@ def _documents_of(path: Path, name: str, max_bytes: int, notice: Notice) -> Iter
             )
         title, text = READERS[path.suffix.lower()](path.read_bytes(), path, notice)
     except OSError as error:
-        raise DataError(f"cannot read the file: {error.strerror}", where=str(path)) from error
+        hint = "check the file's rights, or move it elsewhere"
+        raise DataError(f"cannot read the file: {error.strerror}", where=str(path), hint=hint) from error
     yield make_document(name, title or path.stem.replace("_", " "), _tidy(text), str(path)), str(path)
 
 
@@ -250,7 +257,8 @@ def _parse_row(line: bytes, where: str) -> dict[str, str]:
         row = json.loads(line.decode("utf-8-sig"))
         json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise DataError(f"not a JSON object in UTF-8: {error}", where=where) from None
+        hint = "write one document a line: {\"id\": …, \"text\": …}"
+        raise DataError(f"not a JSON object in UTF-8: {error}", where=where, hint=hint) from None
     if not isinstance(row, dict):
         raise DataError("a row must be a JSON object", where=where, hint='like {"id": "a", "text": "…"}')
     if "text" not in row:
@@ -264,7 +272,9 @@ def _parse_row(line: bytes, where: str) -> dict[str, str]:
     for field, value in fields.items():
         if not isinstance(value, str):
             raise DataError(
-                f"{field} must be a text, not {json.dumps(value)[:40]}", where=f"{where}, {field}"
+                f"{field} must be a text, not {json.dumps(value)[:40]}",
+                where=f"{where}, {field}",
+                hint="put it in quotes",
             )
     return fields
 

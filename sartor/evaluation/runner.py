@@ -69,9 +69,3 @@ def _answer(row: Row, reply: Reply, scorer: Scorer, sampling: Sampling, model: s
         model=model,
         error=reply.error,
     )
-
-
-def mean_score(answers: Sequence[Answer]) -> float:
-    """Mean over the scored answers; 0 when none could be scored."""
-    scores = [answer.score for answer in answers if answer.score is not None]
-    return sum(scores) / len(scores) if scores else 0.0

@@ -26,6 +26,7 @@ WANTED_FILES = ["*.safetensors", "*.json", "*.jinja", "*.txt", "*.model", "LICEN
 UNWANTED_FILES = ["onnx/*", "original/*", "openvino/*", "consolidated*.safetensors"]
 PICKLE_ENDINGS = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 HTTP_ERROR: type[Exception] = hub_errors.HfHubHTTPError.__bases__[0]  # httpx or, in newer versions, httpx2
+DAMAGED_HINT = "fetch or copy the model again: a file is damaged or missing"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -73,7 +74,7 @@ def resolve(model: str | Path) -> Path:
     if location.adapter is not None:
         raise UsageError(
             f"{model} is an adapter, and a whole model is needed here",
-            hint=f"export it merged (sartor export {model} --format safetensors), or name its base",
+            hint=f"name its base model: {location.folder}",
         )
     return location.folder
 
@@ -97,7 +98,9 @@ def load_model(folder: Path, dtype: torch.dtype, attention: str | None = None) -
                 output_loading_info=True,
             )
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError) as error:
-            raise DataError(f"this model cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+            raise DataError(
+                f"this model cannot be loaded: {_first_line(error)}", where=str(folder), hint=DAMAGED_HINT
+            ) from error
     model: PreTrainedModel = loaded[0]
     report: dict[str, Any] = loaded[1]
     missing = sorted(report["missing_keys"]) + sorted(str(key[0]) for key in report["mismatched_keys"])
@@ -117,7 +120,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         try:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+            raise DataError(
+                f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder), hint=DAMAGED_HINT
+            ) from error
 
 
 def _locate_folder(name: str, folder: Path) -> ModelLocation:
@@ -128,7 +133,9 @@ def _locate_folder(name: str, folder: Path) -> ModelLocation:
         base = _read_json(folder / "adapter_config.json").get("base_model_name_or_path")
         if not isinstance(base, str) or not base:
             raise DataError(
-                "no base model is named", where=f"{folder / 'adapter_config.json'}, base_model_name_or_path"
+                "no base model is named",
+                where=f"{folder / 'adapter_config.json'}, base_model_name_or_path",
+                hint="write the name or folder of the model it was trained on there",
             )
         location = locate(base)
         if location.adapter is not None:
@@ -169,7 +176,7 @@ def _missing_weights(folder: Path) -> str | None:
     if not isinstance(shards, dict) or not all(
         isinstance(shard, str) and Path(shard).name == shard for shard in shards.values()
     ):
-        raise DataError("weight_map does not name files of this folder", where=str(index))
+        raise DataError("weight_map does not name files of this folder", where=str(index), hint=DAMAGED_HINT)
     return next((shard for shard in sorted(set(shards.values())) if not (folder / shard).is_file()), None)
 
 
@@ -240,9 +247,11 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_text())
     except (OSError, ValueError) as error:
-        raise DataError(f"not readable as JSON: {_first_line(error)}", where=str(path)) from error
+        raise DataError(
+            f"not readable as JSON: {_first_line(error)}", where=str(path), hint=DAMAGED_HINT
+        ) from error
     if not isinstance(value, dict):
-        raise DataError("not a JSON object", where=str(path))
+        raise DataError("not a JSON object", where=str(path), hint=DAMAGED_HINT)
     return value
 
 

@@ -229,7 +229,10 @@ def _extract(archive: Path, prefix: str, folder: Path) -> None:
                 continue
             target = folder / item.filename[len(prefix) :]
             if not target.resolve().is_relative_to(folder.resolve()):
-                raise SartorError(f"{archive.name} holds a file that leads out of its folder: {item.filename}")
+                raise SartorError(
+                    f"{archive.name} holds a file that leads out of its folder: {item.filename}",
+                    hint="do not use this package index: it changes files",
+                )
             target.parent.mkdir(parents=True, exist_ok=True)
             with stored.open(item) as source, target.open("wb") as sink:
                 shutil.copyfileobj(source, sink, 1 << 20)

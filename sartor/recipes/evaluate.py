@@ -1,5 +1,6 @@
 """Scores of models on tasks, with intervals; two models are compared row by row."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sartor.base.console import warn
+from sartor.base.errors import DataError, UsageError
+from sartor.base.run_folder import require_folder_place
 from sartor.data.records import Row
 from sartor.data.task import Task
 from sartor.data.writers import write_jsonl
@@ -52,23 +56,29 @@ def evaluate(
     out: Path | None,
 ) -> tuple[list[Evaluation], list[Contest]]:
     """Ask every model every row of each task's `split` (test or dev). A name that begins with http is the base URL of
-    a service, asked for `remote_model`."""
+    a service, asked for `remote_model`. With `out`, answers are kept there, one file a model and task."""
     loaded = [Task.load(task) for task in tasks]
+    _require_distinct("model", models)
+    _require_distinct("task", [task.name for task in loaded])
+    rows = {task.name: _rows(task, split) for task in loaded}
+    if out is not None:
+        require_folder_place(out)
     found: list[Evaluation] = []
     answers: dict[tuple[str, str], list[Answer]] = {}
     for name in models:
         generator, sampling, has_prompt = _open(name, max_new_tokens, remote_model, key_env)
         for task in loaded:
             asked = generator if has_prompt else Prompted(generator, task.instruction or None)
-            given = answer_rows(asked, _rows(task, split), task.scorer, sampling, f"{name} on {task.name}", name)
+            given = answer_rows(asked, rows[task.name], task.scorer, sampling, f"{name} on {task.name}", name)
             answers[name, task.name] = given
-            found.append(_evaluation(name, task, given))
+            found.append(_evaluation(name, task, rows[task.name], given))
             if out is not None:
                 out.mkdir(parents=True, exist_ok=True)
-                file = out / f"{Path(name).name or 'model'}-{task.name}.jsonl"
+                file = out / (re.sub(r"[^\w.+-]+", "_", f"{name}-{task.name}").strip("_") + ".jsonl")
                 write_jsonl(file, [answer.as_dict() for answer in given])
-    contests = [_contest(models[0], models[1], task, answers) for task in loaded] if len(models) == 2 else []
-    return found, contests
+    pair = [(models[0], models[1], task.name) for task in loaded] if len(models) == 2 else []
+    contests = [_contest(*each, rows[each[2]], answers) for each in pair]
+    return found, [contest for contest in contests if contest is not None]
 
 
 def _open(
@@ -76,7 +86,9 @@ def _open(
 ) -> tuple[Generator, Sampling, bool]:
     """The generator, how it samples, and whether it brings a prompt of its own."""
     if name.startswith(("http://", "https://")):
-        return Remote(remote_model or "default", name, api_key_env=key_env), Sampling(max_new_tokens), False
+        if remote_model is None:
+            raise UsageError(f"which model of {name}?", where="--remote-model", hint="name one that the service has")
+        return Remote(remote_model, name, api_key_env=key_env), Sampling(max_new_tokens), False
     path = open_model(name)
     if path.config.description:
         return path.generator, path.config.sampling, True
@@ -84,18 +96,25 @@ def _open(
 
 
 def _rows(task: Task, split: str) -> Sequence[Row]:
-    return task.test if split == "test" else task.dev
+    rows = task.test if split == "test" else task.dev
+    if not rows:
+        raise DataError(f"the task has no {split} rows", where=str(task.folder), hint="evaluate its test rows")
+    return rows
+
+
+def _require_distinct(kind: str, names: Sequence[str]) -> None:
+    for name in names:
+        if list(names).count(name) > 1:
+            raise UsageError(f"two {kind}s are called {name}", hint="name each once")
 
 
 def _scores(answers: Sequence[Answer]) -> np.ndarray:
     return np.array([np.nan if answer.score is None else answer.score for answer in answers])
 
 
-def _evaluation(model: str, task: Task, answers: Sequence[Answer]) -> Evaluation:
+def _evaluation(model: str, task: Task, rows: Sequence[Row], answers: Sequence[Answer]) -> Evaluation:
     scored = [
-        (answer.score, row.group)
-        for answer, row in zip(answers, _by_id(task, answers), strict=True)
-        if answer.score is not None
+        (answer.score, row.group) for answer, row in zip(answers, rows, strict=True) if answer.score is not None
     ]
     interval = mean_interval([score for score, _ in scored], [group for _, group in scored]) if scored else None
     return Evaluation(
@@ -110,16 +129,16 @@ def _evaluation(model: str, task: Task, answers: Sequence[Answer]) -> Evaluation
     )
 
 
-def _contest(a: str, b: str, task: Task, answers: dict[tuple[str, str], list[Answer]]) -> Contest:
-    ours, theirs = _scores(answers[a, task.name]), _scores(answers[b, task.name])
+def _contest(
+    a: str, b: str, task: str, rows: Sequence[Row], answers: dict[tuple[str, str], list[Answer]]
+) -> Contest | None:
+    ours, theirs = _scores(answers[a, task]), _scores(answers[b, task])
     both = ~np.isnan(ours) & ~np.isnan(theirs)
-    groups = [row.group for row, kept in zip(_by_id(task, answers[a, task.name]), both, strict=True) if kept]
-    return Contest(a, b, task.name, paired_difference(ours[both], theirs[both], groups))
-
-
-def _by_id(task: Task, answers: Sequence[Answer]) -> list[Row]:
-    rows = {row.id: row for row in (*task.test, *task.dev)}
-    return [rows[answer.id] for answer in answers]
+    if not both.any():
+        warn(f"{a} and {b} cannot be compared on {task}: no row is scored for both")
+        return None
+    groups = [row.group for row, kept in zip(rows, both, strict=True) if kept]
+    return Contest(a, b, task, paired_difference(ours[both], theirs[both], groups))
 
 
 def as_json(found: Sequence[Evaluation], contests: Sequence[Contest]) -> dict[str, Any]:

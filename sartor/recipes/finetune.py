@@ -34,7 +34,7 @@ class FinetuneConfig(Config):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay")
     clip_norm: float = Field(1.0, gt=0, description="bound of the gradient's norm")
     batch_rows: int = Field(16, ge=1, description="rows per optimizer step")
-    micro_batch_tokens: int = Field(4096, ge=64, description="tokens computed at once: lower it to save memory")
+    micro_batch_tokens: int = Field(2048, ge=64, description="tokens computed at once: lower it to save memory")
     max_row_tokens: int = Field(2048, ge=8, description="longer rows are left out and counted, never cut")
     epochs: float = Field(3.0, gt=0, description="how often every row is seen")
     max_minutes: float | None = Field(None, gt=0, description="train fewer steps where this would take longer")
@@ -71,35 +71,38 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     from sartor.base.seeds import seed_everything
     from sartor.data.batches import BatchSource
     from sartor.data.chat import ChatFormat
-    from sartor.models.hub import load_tokenizer, locate
+    from sartor.models.hub import load_tokenizer, resolve
     from sartor.recipes.training import (
+        check_run,
+        keep_rejects,
         load_base,
         model_card,
         open_run,
         plan_steps,
-        read_rows,
+        read_conversations,
+        render_rows,
         supervised_loss,
-        write_certificate,
     )
     from sartor.train.checkpoint import Checkpoints
     from sartor.train.likelihood import mean_loss
     from sartor.train.loop import LoopSettings, fit
 
-    with open_run(config, config.out) as folder:
-        if (folder.path / RESULT_FILE).is_file():
-            say(f"{folder.path} is finished already")
-            return _stored_result(folder.path)
-        base = locate(config.base)
-        chat = ChatFormat(load_tokenizer(base.folder))
-        train_rows, dev_rows = read_rows(config, chat, folder)
-        write_certificate(folder, train_rows, chat, config.max_row_tokens)
+    check_run(config, config.out)
+    if (Path(config.out) / RESULT_FILE).is_file():
+        say(f"{config.out} is finished already")
+        return _stored_result(Path(config.out))
+    train, dev, bad_rows = read_conversations(config)
+    base = resolve(config.base)
+    chat = ChatFormat(load_tokenizer(base))
+    train_rows, dev_rows, certificate = render_rows(train, dev, chat, config)
+    model = load_base(base)
+    seed_everything(config.seed)
+    lora = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, targets=tuple(config.lora_targets))
+    add_lora(model, lora)
 
-        model = load_base(base)
-        seed_everything(config.seed)
-        lora = LoraSettings(
-            config.lora_rank, config.lora_alpha, config.lora_dropout, targets=tuple(config.lora_targets)
-        )
-        add_lora(model, lora)
+    with open_run(config, config.out) as folder:
+        keep_rejects(bad_rows, folder)
+        folder.write_json("certificate.json", certificate.as_dict())
         source = BatchSource(train_rows, config.batch_rows, config.micro_batch_tokens, config.seed)
 
         def evaluate(model: nn.Module) -> dict[str, float]:

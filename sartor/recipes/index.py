@@ -19,8 +19,11 @@ INSTRUCTION = "Answer the question from the passages. If they do not hold the an
 def index(documents: Path, file: Path) -> IndexReport:
     """Bring the knowledge file up to date with the documents; only what changed is embedded."""
     found = list(read_documents(documents))
+    if file.exists():
+        KnowledgeStore(file, create=True).close()  # refuse a file of another kind before a model is fetched
+    embedder = Embedder(fetch("minilm"))
     with KnowledgeStore(file, create=True) as store:
-        return index_folder(store, found, Embedder(fetch("minilm")))
+        return index_folder(store, found, embedder)
 
 
 def search(file: Path, queries: Sequence[str], k: int, dense_weight: float) -> list[list[Passage]]:

@@ -1,6 +1,5 @@
 """The parts that every training recipe is put together from."""
 
-import platform
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,16 +7,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-import transformers
 from torch import Tensor, nn
 
 import sartor
 from sartor.base.configuration import Config, dump_yaml
 from sartor.base.console import say, warn
-from sartor.base.device import compute_dtype, cpu_name, device, memory, num_threads
+from sartor.base.device import compute_dtype, device
+from sartor.base.environment import describe_environment
 from sartor.base.errors import DataError, UsageError
-from sartor.base.run_folder import RunFolder
+from sartor.base.run_folder import RunFolder, require_free
 from sartor.data.bad_rows import BadRows
 from sartor.data.batches import BatchSource
 from sartor.data.chat import ChatFormat, Rendered
@@ -26,8 +24,8 @@ from sartor.data.packing import Batch
 from sartor.data.records import Example
 from sartor.data.split import split_dev
 from sartor.models.attention import IMPLEMENTATION, register
-from sartor.models.hub import ModelLocation, load_model
-from sartor.train.certificate import certify, keep_rows_that_fit
+from sartor.models.hub import load_model
+from sartor.train.certificate import Certificate, certify, keep_rows_that_fit
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.loop import evaluation_mode, training_mode
 from sartor.train.objectives.causal_lm import causal_lm_loss
@@ -58,92 +56,100 @@ class SupervisedConfig(Protocol):
     def base(self) -> str: ...
 
 
+def check_run(config: Config, out: str) -> None:
+    """UsageError when `out` holds something else than this very run; asked before any work is done."""
+    settings = Path(out) / "config.yaml"
+    if not settings.is_file():
+        require_free(Path(out))
+    elif settings.read_bytes() != dump_yaml(config).encode():
+        raise UsageError(
+            "this run was begun with other settings",
+            where=str(settings),
+            hint="choose another --out, or give the same settings to resume",
+        )
+
+
 @contextmanager
 def open_run(config: Config, out: str) -> Iterator[RunFolder]:
-    """The run folder at `out`: a new one, or one made with the very same settings, to go on with."""
+    """The run folder at `out`: a new one, or one made with the very same settings, to go on with.
+
+    To be opened when everything else was checked, so that a mistake leaves nothing behind.
+    """
+    check_run(config, out)
     path = Path(out)
-    settings = dump_yaml(config)
-    if (path / "config.yaml").is_file():
-        folder = RunFolder.open(path)
-        if (path / "config.yaml").read_text() != settings:
-            folder.close()
-            raise UsageError(
-                "this run was begun with other settings",
-                where=str(path / "config.yaml"),
-                hint="choose another --out, or give the same settings to resume",
-            )
-    else:
-        folder = RunFolder.create(path)
-        folder.write_json("environment.json", environment())
-        folder.write_text("config.yaml", settings)
-    with folder:
+    with RunFolder.open(path) if (path / "config.yaml").is_file() else RunFolder.create(path) as folder:
+        if not (path / "config.yaml").is_file():
+            folder.write_text("config.yaml", dump_yaml(config))
+        if not (path / "environment.json").is_file():
+            folder.write_json("environment.json", describe_environment())
         yield folder
 
 
-def environment() -> dict[str, object]:
-    """What a result may depend on besides its settings."""
-    return {
-        "sartor": sartor.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "device": str(device()),
-        "processor": cpu_name(),
-        "threads": num_threads(),
-        "memory_bytes": memory().total_bytes,
-        "dtype": str(compute_dtype(device())),
-    }
-
-
-def read_rows(config: SupervisedConfig, chat: ChatFormat, folder: RunFolder) -> tuple[list[Rendered], list[Rendered]]:
-    """Rendered rows to learn from and to hold out. Says what was seen, and what was left out."""
+def read_conversations(config: SupervisedConfig) -> tuple[list[Example], list[Example], BadRows]:
+    """Conversations to learn from and to hold out, and the rows that are neither. Says what was seen."""
     bad_rows = BadRows(config.on_bad_row)
     found = read_examples(config.data, config.format, bad_rows)
     say(f"{config.data}: {found.description}")
-    if config.dev is None:
+    if config.dev is not None:
+        return found.examples, read_examples(config.dev, config.format, bad_rows).examples, bad_rows
+    try:
         train, dev = split_dev(found.examples, lambda example: example.messages[-2]["content"])
-        say(f"{len(dev)} rows held out by a hash of their question, {len(train)} left to learn from")
-    else:
-        train, dev = found.examples, read_examples(config.dev, config.format, bad_rows).examples
+    except DataError:
+        raise DataError(
+            "all rows ask the same, so none can be held out", where=config.data, hint="give held-out rows with --dev"
+        ) from None
+    say(f"{len(dev)} rows held out by a hash of their question, {len(train)} left to learn from")
+    return train, dev, bad_rows
+
+
+def keep_rejects(bad_rows: BadRows, folder: RunFolder) -> None:
+    """Tell of the rows that were left out, and keep them."""
     if bad_rows.rejects:
         warn(f"{bad_rows.summary()}; kept in {folder.path / 'rejects.jsonl'}")
         bad_rows.write(folder.path / "rejects.jsonl")
-    train_rows, dev_rows = render(train, chat), keep_rows_that_fit(render(dev, chat), config.max_row_tokens)
-    if not any(row.num_trained for row in dev_rows):
+
+
+def render_rows(
+    train: Sequence[Example], dev: Sequence[Example], chat: ChatFormat, config: SupervisedConfig
+) -> tuple[list[Rendered], list[Rendered], Certificate]:
+    """Rows to learn from and to hold out, those that fit and teach something, with the certificate of what will be
+    learnt, told. DataError when nothing would be, or could be measured."""
+    rows = render(train, chat)
+    certificate = certify(rows, chat, config.max_row_tokens)
+    for sentence in certificate.sentences():
+        say(sentence)
+    dev_rows = render(dev, chat)
+    kept, kept_dev = (_useful(each, config.max_row_tokens) for each in (rows, dev_rows))
+    if len(kept_dev) < len(dev_rows):
+        say(f"{len(dev_rows) - len(kept_dev):,} held-out rows left out: too long, or nothing in them is learnt")
+    if not kept_dev:
         raise DataError(
             "no held-out row fits", where=config.dev or config.data, hint="raise --max-row-tokens, or give --dev"
         )
-    return train_rows, dev_rows
+    return kept, kept_dev, certificate
+
+
+def _useful(rows: Sequence[Rendered], max_row_tokens: int) -> list[Rendered]:
+    return [row for row in keep_rows_that_fit(rows, max_row_tokens) if row.num_trained]
 
 
 def render(examples: Sequence[Example], chat: ChatFormat) -> list[Rendered]:
     return [row for example in examples for row in chat.render(example.messages, example.where)]
 
 
-def write_certificate(folder: RunFolder, rows: list[Rendered], chat: ChatFormat, max_row_tokens: int) -> None:
-    """Certify, tell, keep in the run folder; then leave only the rows that fit in `rows`."""
-    certificate = certify(rows, chat, max_row_tokens)
-    for sentence in certificate.sentences():
-        say(sentence)
-    folder.write_json("certificate.json", certificate.as_dict())
-    rows[:] = keep_rows_that_fit(rows, max_row_tokens)
-
-
-def load_base(location: ModelLocation) -> nn.Module:
+def load_base(folder: Path) -> nn.Module:
     """The base model where it trains, with our attention."""
-    if location.adapter is not None:
-        raise UsageError(
-            "training on top of an adapter needs a whole model",
-            where=location.name,
-            hint="name the base model, or export the adapter merged",
-        )
     register()
-    return load_model(location.folder, compute_dtype(device()), IMPLEMENTATION).to(device())
+    return load_model(folder, compute_dtype(device()), IMPLEMENTATION).to(device())
 
 
 def supervised_loss(model: nn.Module, batch: Batch, num_trained: int) -> tuple[Tensor, dict[str, float]]:
     """Cross-entropy of the batch's trained tokens."""
     return causal_lm_loss(batch_log_probs(model, batch), num_trained)
+
+
+PROBE_STEPS = 3
+EVALUATION_SHARE = 0.2  # of a limited time goes to held-out losses at most
 
 
 @dataclass(frozen=True)
@@ -172,8 +178,10 @@ def plan_steps(
         evaluation_seconds = time.monotonic() - started
     step_seconds = measure_step(model, source)
     num_steps = max(1, round(config.epochs * source.steps_per_epoch))
+    evaluations = config.evaluations
     if config.max_minutes is not None:
-        left = config.max_minutes * 60 - config.evaluations * evaluation_seconds
+        evaluations = max(1, min(evaluations, int(EVALUATION_SHARE * config.max_minutes * 60 / evaluation_seconds)))
+        left = config.max_minutes * 60 - evaluations * evaluation_seconds
         affordable = max(1, int(left / step_seconds))
         if affordable < num_steps:
             say(
@@ -181,13 +189,11 @@ def plan_steps(
                 f"({affordable / source.steps_per_epoch:.1f} epochs)"
             )
             num_steps = affordable
-    every = max(1, -(-num_steps // config.evaluations))
+    every = max(1, -(-num_steps // evaluations))
     plan = Plan(num_steps, every, num_steps * step_seconds + num_steps / every * evaluation_seconds, dev_loss)
     folder.write_json("plan.json", asdict(plan))
     return plan
 
-
-PROBE_STEPS = 3
 
 
 def measure_step(model: nn.Module, source: BatchSource) -> float:

@@ -70,7 +70,9 @@ def _by_id(documents: Iterable[Document]) -> dict[str, Document]:
     wanted: dict[str, Document] = {}
     for document in documents:
         if document.id in wanted:
-            raise DataError(f"the document id {document.id!r} is used twice", where=document.path)
+            raise DataError(
+                f"the document id {document.id!r} is used twice", where=document.path, hint="make the ids unique"
+            )
         wanted[document.id] = document
     return wanted
 

@@ -7,6 +7,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from sartor.base.configuration import Config
 from sartor.base.durable import replace_file
 from sartor.base.errors import DataError, UsageError
@@ -59,9 +61,14 @@ class PathConfig(Config):
     @staticmethod
     def load(folder: Path) -> "PathConfig":
         try:
-            return PathConfig.model_validate_json((folder / FILE_NAME).read_text())
+            return PathConfig.model_validate_json((folder / FILE_NAME).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read as a path: {error}", where=str(folder / FILE_NAME)) from None
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+            raise DataError(
+                f"cannot be read as a path: {reason}",
+                where=str(folder / FILE_NAME),
+                hint="make it again with `sartor choose`",
+            ) from None
 
 
 @dataclass
@@ -130,7 +137,7 @@ def chosen_path(run: Path, name: str | None = None) -> tuple[PathConfig, Path]:
 
 def _choice(run: Path) -> str:
     try:
-        choice = json.loads((run / "choice.json").read_text())["choice"]
+        choice = json.loads((run / "choice.json").read_text(encoding="utf-8"))["choice"]
     except (OSError, ValueError, KeyError) as error:
         raise DataError(
             f"no choice can be read: {error}", where=str(run / "choice.json"), hint="finish `sartor choose` first"

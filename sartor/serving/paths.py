@@ -13,7 +13,8 @@ from sartor.serving.served_model import ServedModel
 
 
 def served_models(names: Sequence[str], path: str | None) -> list[ServedModel]:
-    """Open every run or model. Its id is the last part of its name; a path of a choice is `RUN` or, named, `RUN:PATH`."""
+    """Open every run or model. Its id is the last part of its name; a path of a choice is `RUN` or, named,
+    `RUN:PATH`."""
     models = [_served(name, path) for name in names]
     ids = [model.id for model in models]
     for model_id in ids:

@@ -1,0 +1,60 @@
+"""`sartor chat` with lines from a pipe."""
+
+import io
+from pathlib import Path
+
+import pytest
+
+from sartor.cli.main import main
+from sartor.data.records import Message
+from sartor.generation.protocol import Sampling
+from sartor.retrieval.path import PathConfig, open_model
+from tests import tiny_folders
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def chat(patch: pytest.MonkeyPatch, lines: str, *arguments: str) -> int:
+    patch.setattr("sys.stdin", io.StringIO(lines))
+    return main(["chat", *arguments])
+
+
+def test_two_lines_give_the_two_replies_of_one_conversation(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local = open_model(str(model)).generator
+    conversation = [Message(role="system", content="be brief")]
+    expected = []
+    for line in ("the cat", "and the dog"):
+        conversation.append(Message(role="user", content=line))
+        (reply,) = local.generate([conversation], Sampling(max_new_tokens=6))
+        conversation.append(Message(role="assistant", content=reply.text))
+        expected.append(reply.text)
+    arguments = (str(model), "--system", "be brief", "--max-new-tokens", "6")
+    assert chat(monkeypatch, "the cat\nand the dog\n", *arguments) == 0
+    assert capsys.readouterr().out == "".join(f"{text}\n" for text in expected)
+    assert chat(monkeypatch, "the cat\n\nthe cat\n", *arguments) == 0  # an empty line starts afresh
+    assert capsys.readouterr().out == f"{expected[0]}\n" * 2
+
+
+def test_a_remote_failure_is_told_and_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    with tiny_folders.service() as service:
+        service.failing = {"bad"}
+        PathConfig(name="api", description="d", model="m", api_base_url=service.url).save(tmp_path / "api")
+        assert chat(monkeypatch, "one\nbad\ntwo\n", str(tmp_path / "api")) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == "echo one" and printed[1].startswith("(no answer: HTTP 400") and printed[2] == "echo two"
+        assert [message["content"] for message in service.asked[-1]["messages"]] == ["one", "echo one", "two"]
+
+
+def test_a_prompt_that_does_not_fit_is_refused_with_a_hint(
+    model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert chat(monkeypatch, "the cat\n", str(model), "--max-new-tokens", "5000") == 3
+    assert "the model reads 4,096" in capsys.readouterr().err

@@ -1,0 +1,170 @@
+"""`finetune.run` on a tiny model: what it leaves, what it keeps to, and how it goes on."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from sartor.base.configuration import build, load_yaml
+from sartor.base.errors import DataError, SartorError, UsageError
+from sartor.base.run_folder import RunFolder
+from sartor.data.packing import pack
+from sartor.generation.local import LocalModel
+from sartor.models.hub import locate
+from sartor.recipes.finetune import FinetuneConfig, FinetuneResult, run
+from sartor.train.log_probs import batch_log_probs
+from tests import tiny_folders, tiny_models
+
+COLOURS = ("red", "green", "blue", "white")
+ROWS = [{"question": f"the colour of {n * 7919}", "answer": COLOURS[n % 4]} for n in range(40)]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    file = tmp_path / "rows.jsonl"
+    tiny_folders.write_rows(file, ROWS)
+    return file
+
+
+def config(base: Path, rows: Path, **settings: Any) -> FinetuneConfig:
+    values = {"batch_rows": 20, "epochs": 2, "evaluations": 2, "lora_rank": 4, **settings}
+    return FinetuneConfig(data=str(rows), base=str(base), out=str(rows.parent / "run"), **values)
+
+
+@pytest.fixture(scope="module")
+def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FinetuneConfig, FinetuneResult]:
+    file = tmp_path_factory.mktemp("finished") / "rows.jsonl"
+    tiny_folders.write_rows(file, ROWS)
+    settings = config(base, file)
+    return settings, run(settings)
+
+
+def test_a_run_leaves_all_that_it_came_to(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+    settings, result = finished
+    folder = Path(settings.out)
+    assert build(FinetuneConfig, load_yaml(folder / "config.yaml")) == settings
+    environment = json.loads((folder / "environment.json").read_text())
+    assert environment["packages"]["torch"] == torch.__version__
+    certificate = json.loads((folder / "certificate.json").read_text())
+    held_out = 40 - certificate["rows"]
+    assert 0 < held_out <= 13 and certificate["rows_without_trained_token"] == 0
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [each["step"] for each in metrics] == [1, 2, 3, 4] and result.steps == 4
+    assert [each["step"] for each in metrics if "dev_loss" in each] == [2, 4]
+    assert sum(each["trained_tokens"] for each in metrics) == 2 * certificate["trained_tokens"]
+    checkpoint = RunFolder(folder).newest_checkpoint()
+    assert checkpoint is not None and checkpoint.step == 4
+    assert result.dev_loss == min(each["dev_loss"] for each in metrics if "dev_loss" in each) < result.dev_loss_before
+    assert f"{certificate['rows']} rows, {held_out} held out" in (folder / "README.md").read_text()
+    stored = json.loads((folder / "result.json").read_text())
+    assert stored["best_step"] == result.best_step and stored["dev_loss"] == result.dev_loss
+    assert not list(folder.rglob("*.new")) and not (folder / "rejects.jsonl").exists()
+
+
+def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+    settings, result = finished
+    rows = tiny_models.rows([9, 17])
+    plain = AutoModelForCausalLM.from_pretrained(settings.base, dtype=torch.float32)
+    local = LocalModel.open(locate(settings.out), torch.float32)
+    with torch.no_grad():
+        before = tiny_models.reference_log_probs(plain, rows)
+        theirs = tiny_models.reference_log_probs(PeftModel.from_pretrained(plain, result.adapter).eval(), rows)
+        ours = batch_log_probs(local.model, pack(rows))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert (theirs - before).abs().max() > 1e-3
+
+
+def test_the_same_command_again_answers_from_the_folder(
+    finished: tuple[FinetuneConfig, FinetuneResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, result = finished
+    monkeypatch.setattr("sartor.recipes.training.load_model", None)  # nothing is trained
+    assert run(settings) == result
+
+
+def test_other_settings_are_refused(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+    settings, _ = finished
+    with pytest.raises(UsageError, match="begun with other settings"):
+        run(settings.model_copy(update={"learning_rate": 2e-3}))
+
+
+def test_minutes_limit_the_steps(base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sartor.recipes.training.measure_step", lambda model, source: 20.0)
+    result = run(config(base, rows, epochs=50, max_minutes=1.5, patience=None))
+    plan = json.loads((result.out / "plan.json").read_text())
+    assert result.steps == plan["num_steps"] == 4  # 90 s less a moment for held-out losses, at 20 s a step
+
+
+def test_skipped_rows_are_kept_with_their_reason(base: Path, rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tiny_folders.write_rows(rows, [*ROWS, {"question": "where", "answer": ""}, {"question": "who"}])
+    with pytest.raises(DataError, match="is empty"):
+        run(config(base, rows))
+    assert not (rows.parent / "run").exists()
+    result = run(config(base, rows, epochs=0.5, on_bad_row="skip"))
+    rejects = [json.loads(line) for line in (result.out / "rejects.jsonl").read_text().splitlines()]
+    assert [(each["where"], each["field"]) for each in rejects] == [(f"{rows}:41", "answer"), (f"{rows}:42", "answer")]
+    assert rejects[1]["raw"] == {"question": "who"}
+    assert "2 rows left out" in capsys.readouterr().err
+
+
+def test_held_out_rows_of_ones_own(base: Path, rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dev = rows.with_name("dev.jsonl")
+    tiny_folders.write_rows(dev, [*ROWS[:3], {"question": "long " * 100, "answer": "red"}])
+    result = run(config(base, rows, epochs=0.5, dev=str(dev), max_row_tokens=100))
+    assert json.loads((result.out / "certificate.json").read_text())["rows"] == 40
+    assert "40 rows, 3 held out" in (result.out / "README.md").read_text()
+    assert "1 held-out rows left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("writes", [1, 3, 12, 30])
+def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(
+    base: Path, rows: Path, writes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(base, rows)
+    sync, done = os.fsync, 0
+
+    def full(descriptor: int) -> None:
+        nonlocal done
+        done += 1
+        if done > writes:
+            raise OSError(28, "No space left on device")
+        sync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(SartorError, match="the disk is full"):
+            run(settings)
+    result = run(settings)
+    assert result.steps == 4
+    assert [json.loads(line)["step"] for line in (result.out / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+
+
+def test_a_resumed_run_ends_as_an_uninterrupted_one(
+    finished: tuple[FinetuneConfig, FinetuneResult], base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, uninterrupted = finished
+
+    def fail(*arguments: object) -> None:
+        raise SartorError("stopped here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sartor.adapters.store.adapter_files", fail)
+        with pytest.raises(SartorError, match="stopped here"):
+            run(config(base, rows))
+    shutil.rmtree(rows.parent / "run" / "checkpoints" / "step-4")  # back to what was saved half way
+    result = run(config(base, rows))
+    adapters = [load_file(each.adapter / "adapter_model.safetensors") for each in (result, uninterrupted)]
+    assert adapters[0].keys() == adapters[1].keys()
+    assert all(torch.equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
