@@ -2,9 +2,9 @@
 
     python -m benchmarks.finetune_vs_trl [--steps 4] [--rows 8] [--base starter]
 
-Rows are GSM8K's train split (`SARTOR_DATA/raw/gsm8k`). Each side runs in a process of its own, alternating; the first
-step warms up and is not timed. Tokens are those of the rows, without padding. Peak memory is the process's peak resident
-set. Losses are compared step by step.
+Rows are GSM8K's train split (`SARTOR_DATA/raw/gsm8k`). Each side runs in a process of its own; the first step
+warms up and is not timed. Tokens are those of the rows, without padding. Peak memory is the process's peak resident set.
+Losses are compared step by step.
 """
 
 import argparse
@@ -63,8 +63,10 @@ def run_sartor(base: str, batch: int, steps: int, folder: Path) -> dict[str, Any
     from sartor.recipes.training import supervised_loss
     from sartor.train.loop import LoopSettings, fit
 
-    rows = [Rendered(row["input_ids"], [bool(each) for each in row["completion_mask"]])
-            for row in json.loads((folder / "rows.json").read_text())]
+    rows = [
+        Rendered(row["input_ids"], [bool(each) for each in row["completion_mask"]])
+        for row in json.loads((folder / "rows.json").read_text())
+    ]
     register()
     model = load_model(resolve(base), torch.bfloat16, IMPLEMENTATION)
     load_adapter(model, folder)
@@ -79,8 +81,11 @@ def run_sartor(base: str, batch: int, steps: int, folder: Path) -> dict[str, Any
     result = fit(model, Source(), supervised_loss, settings)
     marks.append(time.perf_counter())
     tokens = sum(len(row.ids) for row in rows[batch : steps * batch])
-    return {"tokens_per_second": tokens / (marks[-1] - marks[1]), "peak_gb": peak_rss_bytes() / 1e9,
-            "losses": [record["loss"] for record in result.history]}
+    return {
+        "tokens_per_second": tokens / (marks[-1] - marks[1]),
+        "peak_gb": peak_rss_bytes() / 1e9,
+        "losses": [record["loss"] for record in result.history],
+    }
 
 
 def run_trl(base: str, batch: int, steps: int, folder: Path) -> dict[str, Any]:
@@ -108,13 +113,32 @@ def run_trl(base: str, batch: int, steps: int, folder: Path) -> dict[str, Any]:
             marks.append(time.perf_counter())
 
     config = SFTConfig(
-        output_dir=str(folder / "trl"), per_device_train_batch_size=batch, max_steps=steps, learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant", warmup_steps=0, weight_decay=0.0, max_grad_norm=CLIP_NORM, optim="adamw_torch",
-        bf16=True, use_cpu=not torch.cuda.is_available(), gradient_checkpointing=False, logging_steps=1,
-        save_strategy="no", report_to=[], dataloader_drop_last=True, completion_only_loss=True, disable_tqdm=True,
+        output_dir=str(folder / "trl"),
+        per_device_train_batch_size=batch,
+        max_steps=steps,
+        learning_rate=LEARNING_RATE,
+        lr_scheduler_type="constant",
+        warmup_steps=0,
+        weight_decay=0.0,
+        max_grad_norm=CLIP_NORM,
+        optim="adamw_torch",
+        bf16=True,
+        use_cpu=not torch.cuda.is_available(),
+        gradient_checkpointing=False,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        dataloader_drop_last=True,
+        completion_only_loss=True,
+        disable_tqdm=True,
     )
-    trainer = InOrder(model=model, args=config, train_dataset=Dataset.from_list(rows), callbacks=[Marks()],
-                      processing_class=load_tokenizer(resolve(base)))
+    trainer = InOrder(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        callbacks=[Marks()],
+        processing_class=load_tokenizer(resolve(base)),
+    )
     trainer.train()
     marks.append(time.perf_counter())
     tokens = sum(len(row["input_ids"]) for row in rows[batch : steps * batch])
@@ -124,9 +148,26 @@ def run_trl(base: str, batch: int, steps: int, folder: Path) -> dict[str, Any]:
 
 def measure(side: str, options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Run one side in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.finetune_vs_trl", "--side", side, "--folder", str(folder),
-               "--steps", str(options.steps), "--rows", str(options.rows), "--base", options.base]
-    environment = os.environ | {"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.finetune_vs_trl",
+        "--side",
+        side,
+        "--folder",
+        str(folder),
+        "--steps",
+        str(options.steps),
+        "--rows",
+        str(options.rows),
+        "--base",
+        options.base,
+    ]
+    environment = os.environ | {
+        "TRL_EXPERIMENTAL_SILENCE": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
     finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
     found: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
     return found
@@ -150,11 +191,15 @@ def main() -> None:
         found = {side: measure(side, options, folder) for side in ("sartor", "trl")}
     for side, figures in found.items():
         losses = ", ".join(f"{loss:.4f}" for loss in figures["losses"])
-        print(f"{side:<7} {figures['tokens_per_second']:7.1f} tok/s  {figures['peak_gb']:6.2f} GB peak  losses {losses}")
+        print(
+            f"{side:<7} {figures['tokens_per_second']:7.1f} tok/s  {figures['peak_gb']:6.2f} GB peak  losses {losses}"
+        )
     ours, theirs = found["sartor"], found["trl"]
     worst = max(abs(a - b) / b for a, b in zip(ours["losses"], theirs["losses"], strict=True))
-    print(f"ratio   {ours['tokens_per_second'] / theirs['tokens_per_second']:.2f}x tokens/s, "
-          f"{ours['peak_gb'] / theirs['peak_gb']:.2f}x memory, losses differ by at most {worst:.2%}")
+    print(
+        f"ratio   {ours['tokens_per_second'] / theirs['tokens_per_second']:.2f}x tokens/s, "
+        f"{ours['peak_gb'] / theirs['peak_gb']:.2f}x memory, losses differ by at most {worst:.2%}"
+    )
 
 
 if __name__ == "__main__":

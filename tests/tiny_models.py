@@ -38,7 +38,8 @@ LLAMA3 = (
 GEMMA = (
     "{{ '<bos>' }}{% for message in messages %}{% if message['role'] == 'system' %}"
     "{{ raise_exception('System role not supported') }}{% endif %}"
-    "{{ '<turn>' + ('model' if message['role'] == 'assistant' else 'user') + '\\n' + message['content'] | trim + '</turn>\\n' }}"
+    "{{ '<turn>' + ('model' if message['role'] == 'assistant' else 'user') + '\\n' }}"
+    "{{ message['content'] | trim + '</turn>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<turn>model\\n' }}{% endif %}"
 )
 FORGETFUL = (  # drops what earlier assistant turns thought, as reasoning models' templates do
@@ -126,7 +127,7 @@ def model(family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32
 
 
 def rows(lengths: list[int], shared: int = 0, seed: int = 0) -> list[Rendered]:
-    """Rows of random tokens: `shared` common ones first, then `length` own ones of which the last two thirds are learnt."""
+    """Rows of random tokens: `shared` common ones, then `length` own ones of which the last two thirds are learnt."""
     draw = random.Random(seed)
     prefix = [draw.randrange(10, VOCABULARY) for _ in range(shared)]
     made = []

@@ -66,9 +66,9 @@ def environment(config_class: type[Config], variables: Mapping[str, str] | None 
     """
     variables = os.environ if variables is None else variables
     layer = Layer()
-    for key, field in config_class.model_fields.items():
+    for key, setting in config_class.model_fields.items():
         name = ENVIRONMENT_PREFIX + key.upper()
-        if name not in variables or field.is_required():
+        if name not in variables or setting.is_required():
             continue
         layer.values[key] = _environment_value(variables[name], name)
         layer.places[(key,)] = name

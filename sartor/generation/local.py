@@ -87,7 +87,7 @@ def context_tokens(model: PreTrainedModel) -> int:
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
-    """The longest beginning of all prompts that leaves each at least one token of its own; [] when not worth sharing."""
+    """The longest beginning of all prompts that leaves each a token of its own; [] when not worth sharing."""
     if len(prompts) < 2:
         return []
     first, last = min(prompts), max(prompts)

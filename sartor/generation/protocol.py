@@ -69,6 +69,6 @@ class Generator(Protocol):
     ) -> list[Reply]:
         """Answer every conversation, in order; `on_reply(index, reply)` is called as each one finishes.
 
-        A conversation that cannot be answered gives a Reply with `finish="error"`, never an exception for its neighbours.
+        A conversation that cannot be answered gives a Reply with `finish="error"`, its neighbours are answered.
         """
         ...

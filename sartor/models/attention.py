@@ -23,7 +23,7 @@ PADDING_ALLOWED = 1.25  # rows of similar length are attended together when that
 
 @dataclass(frozen=True)
 class AttentionRule:
-    """What a layer's attention asks for: `scale` of the scores, `window` tokens seen (None: all), `softcap` of scores."""
+    """What a layer's attention asks for: `scale` and `softcap` of scores, `window` tokens seen (None: all)."""
 
     scale: float
     window: int | None = None

@@ -39,7 +39,9 @@ def engine_for(model: torch.nn.Module, stop_ids: set[int] = frozenset(), **setti
     return Engine(use_packed_attention(model), tiny_models.tokenizer().decode, stop_ids, 256, **settings)
 
 
-def run(engine: Engine, given: list[list[int]], sampling: Sampling | list[Sampling]) -> list[tuple[list[int], list[float]]]:
+def run(
+    engine: Engine, given: list[list[int]], sampling: Sampling | list[Sampling]
+) -> list[tuple[list[int], list[float]]]:
     samplings = sampling if isinstance(sampling, list) else [sampling] * len(given)
     numbers = [engine.add(prompt, each) for prompt, each in zip(given, samplings, strict=True)]
     found: dict[int, tuple[list[int], list[float]]] = {number: ([], []) for number in numbers}
@@ -58,7 +60,9 @@ def test_greedy_tokens_and_log_probs_equal_transformers(family: str, shared: int
     expected = [expected_tokens(model, prompt, NEW) for prompt in given]
     engine = engine_for(model, max_rows=3)  # fewer places than prompts: rows wait, retire and make room
     engine.share(given[0][:shared])
-    for (tokens, log_probs), (want_tokens, want_log_probs) in zip(run(engine, given, Sampling(NEW)), expected, strict=True):
+    for (tokens, log_probs), (want_tokens, want_log_probs) in zip(
+        run(engine, given, Sampling(NEW)), expected, strict=True
+    ):
         assert tokens == want_tokens
         torch.testing.assert_close(torch.tensor(log_probs), torch.tensor(want_log_probs), rtol=1e-4, atol=1e-4)
 

@@ -148,7 +148,8 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(
             run(settings)
     result = run(settings)
     assert result.steps == 4
-    assert [json.loads(line)["step"] for line in (result.out / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3, 4]
+    metrics = [json.loads(line) for line in (result.out / "metrics.jsonl").read_text().splitlines()]
+    assert [each["step"] for each in metrics] == [1, 2, 3, 4]
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
