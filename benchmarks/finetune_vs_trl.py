@@ -3,8 +3,8 @@
     python -m benchmarks.finetune_vs_trl [--steps 4] [--rows 8] [--base starter]
 
 Rows are GSM8K's train split (`SARTOR_DATA/raw/gsm8k`). Each side runs in a process of its own; the first step
-warms up and is not timed. Tokens are those of the rows, without padding. Peak memory is the process's peak resident set.
-Losses are compared step by step.
+warms up and is not timed. Tokens are those of the rows, without padding. Peak memory is the process's peak resident
+set. Losses are compared step by step.
 """
 
 import argparse

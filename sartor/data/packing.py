@@ -48,11 +48,16 @@ class Batch:
 
 
 def shared_prefix_tokens(rows: Sequence[Rendered]) -> int:
-    """How many leading tokens all rows have in common and none of them learns."""
+    """How many leading tokens all rows have in common and none of them learns; 0 where sharing is not worth it."""
+    limit = min(min(first_trained(row), len(row.ids) - 1) for row in rows)
+    return common_tokens([row.ids for row in rows], limit)
+
+
+def common_tokens(rows: Sequence[list[int]], limit: int) -> int:
+    """How many leading tokens, at most `limit`, all rows have in common; 0 where sharing them is not worth it."""
     if len(rows) < 2:
         return 0
-    first, last = min(row.ids for row in rows), max(row.ids for row in rows)
-    limit = min(min(first_trained(row), len(row.ids) - 1) for row in rows)
+    first, last = min(rows), max(rows)
     length = 0
     while length < limit and first[length] == last[length]:
         length += 1

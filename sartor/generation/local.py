@@ -7,17 +7,15 @@ import torch
 from transformers import PreTrainedModel
 
 from sartor.adapters.store import load_adapter
-from sartor.base.console import Progress
 from sartor.base.device import compute_dtype, device
 from sartor.base.errors import SartorError
 from sartor.data.chat import ChatFormat
+from sartor.data.packing import common_tokens
 from sartor.data.records import Conversation
 from sartor.generation.engine import Engine
 from sartor.generation.protocol import Reply, Sampling
 from sartor.models.attention import IMPLEMENTATION, register
 from sartor.models.hub import ModelLocation, load_model, load_tokenizer
-
-SHORTEST_SHARED_PREFIX_TOKENS = 8
 
 
 class LocalModel:
@@ -42,23 +40,21 @@ class LocalModel:
         conversations: Sequence[Conversation],
         sampling: Sampling,
         on_reply: Callable[[int, Reply], None] | None = None,
-        bar: Progress | None = None,
     ) -> list[Reply]:
         started = time.perf_counter()
-        prompts = [self.chat.prompt(conversation) for conversation in conversations]
-        self.engine.share(common_prefix(prompts))
-        replies = [
-            Reply("", "error", len(prompt), messages=list(conversation))
-            for prompt, conversation in zip(prompts, conversations, strict=True)
-        ]
+        replies = [Reply("", "error", messages=list(conversation)) for conversation in conversations]
+        prompts = self._prompts(replies)
+        self.engine.share(common_prefix(list(prompts.values())))
         owners = {}
-        for index in sorted(range(len(prompts)), key=lambda index: len(prompts[index])):
+        for index in sorted(prompts, key=lambda index: len(prompts[index])):
+            replies[index].prompt_tokens = len(prompts[index])
             try:
                 owners[self.engine.add(prompts[index], sampling)] = index
             except SartorError as error:
                 replies[index].error = error.what
-                if on_reply:
-                    on_reply(index, replies[index])
+        for index, reply in enumerate(replies):
+            if reply.error is not None and on_reply:
+                on_reply(index, reply)
         while self.engine.has_work:
             for event in self.engine.step():
                 reply = replies[owners[event.request_id]]
@@ -72,6 +68,16 @@ class LocalModel:
                         on_reply(owners[event.request_id], reply)
         self.engine.share(())
         return replies
+
+    def _prompts(self, replies: Sequence[Reply]) -> dict[int, list[int]]:
+        """Rendered prompts by the index of their reply; a conversation the template refuses becomes that reply's error."""
+        prompts = {}
+        for index, reply in enumerate(replies):
+            try:
+                prompts[index] = self.chat.prompt(reply.messages)
+            except SartorError as error:
+                reply.error = error.what
+        return prompts
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         """The reply to one conversation, piece by piece."""
@@ -88,11 +94,5 @@ def context_tokens(model: PreTrainedModel) -> int:
 
 def common_prefix(prompts: Sequence[list[int]]) -> list[int]:
     """The longest beginning of all prompts that leaves each a token of its own; [] when not worth sharing."""
-    if len(prompts) < 2:
-        return []
-    first, last = min(prompts), max(prompts)
-    limit = min(len(prompt) for prompt in prompts) - 1
-    length = 0
-    while length < limit and first[length] == last[length]:
-        length += 1
-    return list(first[:length]) if length >= SHORTEST_SHARED_PREFIX_TOKENS else []
+    limit = min((len(prompt) for prompt in prompts), default=0) - 1
+    return prompts[0][: common_tokens(prompts, limit)] if prompts else []

@@ -93,13 +93,18 @@ def read_conversations(config: SupervisedConfig) -> tuple[list[Example], list[Ex
     if config.dev is not None:
         return found.examples, read_examples(config.dev, config.format, bad_rows).examples, bad_rows
     try:
-        train, dev = split_dev(found.examples, lambda example: example.messages[-2]["content"])
+        train, dev = split_dev(found.examples, asked_before_the_answer)
     except DataError:
         raise DataError(
             "all rows ask the same, so none can be held out", where=config.data, hint="give held-out rows with --dev"
         ) from None
     say(f"{len(dev)} rows held out by a hash of their question, {len(train)} left to learn from")
     return train, dev, bad_rows
+
+
+def asked_before_the_answer(example: Example) -> str:
+    """What a row asks: rows that ask the same stay on one side of a split."""
+    return "\n".join(message["content"] for message in example.messages[:-1])
 
 
 def keep_rejects(bad_rows: BadRows, folder: RunFolder) -> None:
