@@ -27,7 +27,11 @@ def test_a_prompt_that_is_too_long_is_an_error_of_its_own_reply() -> None:
 
 
 def test_a_conversation_the_template_refuses_is_an_error_of_its_own_reply() -> None:
-    refused = [{"role": "user", "content": "a"}, {"role": "system", "content": "late"}, {"role": "user", "content": "b"}]
+    refused = [
+        {"role": "user", "content": "a"},
+        {"role": "system", "content": "late"},
+        {"role": "user", "content": "b"},
+    ]
     replies = local("gemma").generate([ask("the cat"), refused], Sampling(5))
     assert replies[0].error is None and replies[0].completion_tokens > 0
     assert "refuses" in str(replies[1].error)
