@@ -70,7 +70,7 @@ class LocalModel:
         return replies
 
     def _prompts(self, replies: Sequence[Reply]) -> dict[int, list[int]]:
-        """Rendered prompts by the index of their reply; a conversation the template refuses becomes that reply's error."""
+        """Rendered prompts by the index of their reply; what the template refuses becomes that reply's error."""
         prompts = {}
         for index, reply in enumerate(replies):
             try:
