@@ -41,13 +41,12 @@ def test_a_damaged_file_is_a_data_error(tmp_path, content):
 
 def test_a_real_write_failure_is_reported_and_leaves_nothing(tmp_path):
     """A file size limit makes the kernel itself refuse the write; a child keeps the limit to itself."""
+    content = TensorFile({"w": torch.zeros(100_000)})  # before the fork: a child must not use torch's threads
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
         try:
-            replace_folder(
-                tmp_path / "checkpoint", {"t.safetensors": TensorFile({"w": torch.zeros(100_000)})}
-            )
+            replace_folder(tmp_path / "checkpoint", {"t.safetensors": content})
         except SartorError as error:
             os._exit(0 if "the disk is full: 400.0 kB needed" in error.what else 3)
         except BaseException:
