@@ -125,6 +125,19 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             ) from error
 
 
+def context_tokens(folder: Path) -> int:
+    """How many tokens the model in `folder` was made to read, by its config.json; DataError when that does not say."""
+    settings = _read_json(folder / "config.json")
+    for key in ("max_position_embeddings", "n_positions"):
+        if isinstance(settings.get(key), int):
+            return int(settings[key])
+    raise DataError(
+        "the model does not say how many tokens it reads",
+        where=f"{folder / 'config.json'}, max_position_embeddings",
+        hint="add the number from the model's description",
+    )
+
+
 def _locate_folder(name: str, folder: Path) -> ModelLocation:
     for inner in (folder / "model", folder / "adapter"):
         if inner.is_dir() and not (folder / "config.json").is_file():

@@ -35,7 +35,7 @@ class FinetuneConfig(Config):
     clip_norm: float = Field(1.0, gt=0, description="bound of the gradient's norm")
     batch_rows: int = Field(16, ge=1, description="rows per optimizer step")
     micro_batch_tokens: int = Field(2048, ge=64, description="tokens computed at once: lower it to save memory")
-    max_row_tokens: int = Field(2048, ge=8, description="longer rows are left out and counted, never cut")
+    max_row_tokens: int = Field(2048, ge=8, description="longer rows (than this or the model's own limit) are left out")
     epochs: float = Field(3.0, gt=0, description="how often every row is seen")
     max_minutes: float | None = Field(None, gt=0, description="train fewer steps where this would take longer")
     evaluations: int = Field(8, ge=1, description="how often the held-out loss is measured")
@@ -71,7 +71,7 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     from sartor.base.seeds import seed_everything
     from sartor.data.batches import BatchSource
     from sartor.data.chat import ChatFormat
-    from sartor.models.hub import load_tokenizer, resolve
+    from sartor.models.hub import context_tokens, load_tokenizer, resolve
     from sartor.recipes.training import (
         check_run,
         keep_rejects,
@@ -94,7 +94,8 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     train, dev, bad_rows = read_conversations(config)
     base = resolve(config.base)
     chat = ChatFormat(load_tokenizer(base))
-    train_rows, dev_rows, certificate = render_rows(train, dev, chat, config)
+    longest = min(config.max_row_tokens, context_tokens(base))
+    train_rows, dev_rows, certificate = render_rows(train, dev, chat, longest, config)
     model = load_base(base)
     seed_everything(config.seed)
     lora = LoraSettings(config.lora_rank, config.lora_alpha, config.lora_dropout, targets=tuple(config.lora_targets))

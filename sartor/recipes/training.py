@@ -115,16 +115,16 @@ def keep_rejects(bad_rows: BadRows, folder: RunFolder) -> None:
 
 
 def render_rows(
-    train: Sequence[Example], dev: Sequence[Example], chat: ChatFormat, config: SupervisedConfig
+    train: Sequence[Example], dev: Sequence[Example], chat: ChatFormat, max_row_tokens: int, config: SupervisedConfig
 ) -> tuple[list[Rendered], list[Rendered], Certificate]:
     """Rows to learn from and to hold out, those that fit and teach something, with the certificate of what will be
     learnt, told. DataError when nothing would be, or could be measured."""
     rows = render(train, chat)
-    certificate = certify(rows, chat, config.max_row_tokens)
+    certificate = certify(rows, chat, max_row_tokens)
     for sentence in certificate.sentences():
         say(sentence)
     dev_rows = render(dev, chat)
-    kept, kept_dev = (_useful(each, config.max_row_tokens) for each in (rows, dev_rows))
+    kept, kept_dev = (_useful(each, max_row_tokens) for each in (rows, dev_rows))
     if len(kept_dev) < len(dev_rows):
         say(f"{len(dev_rows) - len(kept_dev):,} held-out rows left out: too long, or nothing in them is learnt")
     if not kept_dev:

@@ -169,3 +169,12 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     adapters = [load_file(each.adapter / "adapter_model.safetensors") for each in (result, uninterrupted)]
     assert adapters[0].keys() == adapters[1].keys()
     assert all(torch.equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
+
+
+def test_rows_longer_than_the_model_reads_are_left_out_and_counted(base: Path, rows: Path) -> None:
+    long = {"question": "the cat " * 2500, "answer": "red"}  # more than the tiny model's 4,096 tokens
+    tiny_folders.write_rows(rows, [*ROWS, long])
+    settings = config(base, rows, epochs=1, dev=str(rows), max_row_tokens=10_000)
+    run(settings)
+    certificate = json.loads((Path(settings.out) / "certificate.json").read_text())
+    assert (certificate["rows"], certificate["rows_too_long"], certificate["max_row_tokens"]) == (40, 1, 4096)
