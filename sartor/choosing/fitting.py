@@ -21,7 +21,7 @@ from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
 from sartor.data.task import Task
 from sartor.generation.local import LocalModel
 from sartor.generation.remote import Remote
-from sartor.models.hub import ModelLocation, locate
+from sartor.models.hub import ModelLocation, lasting_name, locate
 from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, open_path
 
 KNOWLEDGE_FILE = "knowledge.sqlite"
@@ -199,7 +199,7 @@ class Fitting:
     # --- the paths ------------------------------------------------------------------------------------------------
 
     def _path(self, name: str, **settings: Any) -> PathConfig:
-        values = {"model": self.config.base, "instruction": self.brief.task.instruction} | settings
+        values = {"model": lasting_name(self.config.base), "instruction": self.brief.task.instruction} | settings
         return PathConfig(name=name, description=DESCRIPTIONS[name], max_new_tokens=self.brief.max_new_tokens, **values)
 
     def _fit_prompt(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:

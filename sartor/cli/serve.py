@@ -20,10 +20,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
+    from sartor.serving.auth import check_binding
     from sartor.serving.paths import served_models
     from sartor.serving.server import serve
 
     key = os.environ.get(args.key_env)
     if key is None and args.key_env != "SARTOR_API_KEY":
         raise UsageError(f"the environment has no {args.key_env}", where="--key-env", hint="export it first")
+    check_binding(args.host, key)  # before a model is loaded for nothing
     serve(served_models(args.runs, args.path), args.host, args.port, key, args.key_env)

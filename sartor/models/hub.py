@@ -125,6 +125,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             ) from error
 
 
+def lasting_name(model: str) -> str:
+    """The name to keep in files: a local folder by its whole path, so that it is found from every other folder."""
+    folder = Path(model).expanduser()
+    return str(folder.resolve()) if folder.is_dir() and model not in STARTERS else model
+
+
 def context_tokens(folder: Path) -> int:
     """How many tokens the model in `folder` was made to read, by its config.json; DataError when that does not say."""
     settings = _read_json(folder / "config.json")

@@ -71,7 +71,7 @@ def run(config: FinetuneConfig) -> FinetuneResult:
     from sartor.base.seeds import seed_everything
     from sartor.data.batches import BatchSource
     from sartor.data.chat import ChatFormat
-    from sartor.models.hub import context_tokens, load_tokenizer, resolve
+    from sartor.models.hub import context_tokens, lasting_name, load_tokenizer, resolve
     from sartor.recipes.training import (
         check_run,
         keep_rejects,
@@ -130,7 +130,7 @@ def run(config: FinetuneConfig) -> FinetuneResult:
         fitted = fit(model, source, supervised_loss, settings, evaluate, checkpoints)
         checkpoints.close()
 
-        folder.write_folder("adapter", adapter_files(model, lora, config.base))
+        folder.write_folder("adapter", adapter_files(model, lora, lasting_name(config.base)))
         result = FinetuneResult(
             folder.path,
             folder.path / "adapter",

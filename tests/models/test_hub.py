@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.models import hub
 from sartor.models.gguf_folder import convert_gguf
-from sartor.models.hub import ModelLocation, load_model, load_tokenizer, locate, resolve
+from sartor.models.hub import ModelLocation, lasting_name, load_model, load_tokenizer, locate, resolve
 
 
 @pytest.fixture
@@ -227,3 +227,10 @@ def test_errors_are_told_apart(monkeypatch):
     full = failing(OSError(28, "No space left on device"))
     assert "cannot store the model org/model: No space left" in full.what
     assert failing(ConnectionError("refused")).what.endswith("the Hub cannot be reached")
+
+
+def test_a_local_folder_is_kept_by_its_whole_path(tmp_path, monkeypatch):
+    (tmp_path / "model").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert lasting_name("model") == str((tmp_path / "model").resolve())
+    assert lasting_name("starter") == "starter" and lasting_name("owner/model") == "owner/model"
