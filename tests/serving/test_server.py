@@ -66,6 +66,8 @@ def test_the_examples_shown_work_and_an_interrupt_ends_the_server(key: str) -> N
         stderr=subprocess.PIPE,
         text=True,
         cwd=root,
+        # a background shell starts its children with SIGINT ignored, and so would the server be
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert server.stderr is not None
