@@ -14,7 +14,7 @@ from sartor.base.run_folder import RunFolder
 from sartor.choosing.brief import Brief, fingerprint
 from sartor.choosing.budget import Share
 from sartor.choosing.choose import PATHS, ChooseConfig
-from sartor.choosing.measure import measure, usage_facts
+from sartor.choosing.measure import measure
 from sartor.choosing.prompting import Prompt, Tried, fit_prompt, prompt_candidates
 from sartor.choosing.retrieving import Library, build_library, enough_passages, fit_retrieval
 from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
@@ -127,7 +127,7 @@ class Fitting:
             self.config.machine_price,
             answers,
         )
-        replace_json(folder / "measured.json", usage_facts(usage))
+        replace_json(folder / "measured.json", asdict(usage))
 
     # --- what the paths share -------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,3 @@ def measured_path(name: str, answers: Sequence[dict[str, Any]], facts: dict[str,
         not facts["hosts"],
         facts["freshness_seconds"],
     )
-
-
-def usage_facts(usage: Usage) -> dict[str, Any]:
-    return asdict(usage)

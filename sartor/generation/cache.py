@@ -46,10 +46,6 @@ class Cache:
             shape.layers, 2, slots, shape.key_heads, capacity, shape.width, dtype=shape.dtype, device=shape.device
         )
 
-    @property
-    def shared_tokens(self) -> int:
-        return self.shared.shape[4]
-
     def reserve(self, slots: int, capacity: int) -> None:
         """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix), in steps of capacity."""
         have_slots, have_capacity = self.store.shape[2], self.store.shape[4]
