@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from sartor.base.console import say, warn
 from sartor.base.durable import file_sha256
 from sartor.base.errors import DataError
+from sartor.data.answer_length import answer_tokens
 from sartor.data.chat import ChatFormat
 from sartor.data.leaks import LeakReport, check_leaks, without_leaks
 from sartor.data.records import Row
 from sartor.data.task import Task
 from sartor.models.hub import load_tokenizer, resolve
-
-MOST_ANSWER_TOKENS = 512
-SPARE_ANSWER_TOKENS = 8
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,3 @@ def fingerprint(task: Task) -> str:
         if file.is_file():
             digest.update(f"{file.relative_to(task.folder)}\0{file_sha256(file)}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
-
-
-def answer_tokens(rows: list[Row], chat: ChatFormat) -> int:
-    """How long replies may be, the same for every path: the longest known answer, a quarter more, and a little."""
-    longest = max(len(chat.tokenizer(row.answers[0], add_special_tokens=False).input_ids) for row in rows)
-    return min(MOST_ANSWER_TOKENS, longest + longest // 4 + SPARE_ANSWER_TOKENS)

@@ -240,7 +240,7 @@ class Fitting:
                 self.brief, folder, self.config.base, self.library, number, share, self.config.seed
             )
             knowledge, tried = self._knowledge(number), self.library.tried
-        adapter = result.adapter.relative_to(folder).as_posix()
+        adapter = result.trained.relative_to(folder).as_posix()
         return self._path(name, adapter=adapter, knowledge=knowledge), tried
 
     def _knowledge(self, passages: int) -> Knowledge:

@@ -18,10 +18,10 @@ def run(args: argparse.Namespace) -> None:
 
     result = finetune(settings_from(args, FinetuneConfig))
     if args.json:
-        print_json({name: str(value) if name in ("out", "adapter") else value for name, value in vars(result).items()})
+        print_json({name: str(value) if name in ("out", "trained") else value for name, value in vars(result).items()})
         return
     print(
-        f"{result.adapter}: held-out loss {result.dev_loss_before:.3f} -> {result.dev_loss:.3f} "
+        f"{result.trained}: held-out loss {result.dev_loss_before:.3f} -> {result.dev_loss:.3f} "
         f"in {result.steps} steps, {format_seconds(result.seconds)}"
     )
     print(f"talk to it: sartor chat {result.out}")

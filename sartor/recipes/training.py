@@ -1,21 +1,26 @@
 """The parts that every training recipe is put together from."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 import sartor
+from sartor.adapters.lora import LoraSettings, add_lora
+from sartor.adapters.store import adapter_files
 from sartor.base.configuration import Config, dump_yaml
 from sartor.base.console import say, warn
 from sartor.base.device import compute_dtype, device
+from sartor.base.durable import Content
 from sartor.base.environment import describe_environment
 from sartor.base.errors import DataError, UsageError
 from sartor.base.run_folder import RunFolder, require_free
+from sartor.base.seeds import seed_everything
 from sartor.data.bad_rows import BadRows
 from sartor.data.batches import BatchSource
 from sartor.data.chat import ChatFormat, Rendered
@@ -24,36 +29,14 @@ from sartor.data.packing import Batch
 from sartor.data.records import Example
 from sartor.data.split import split_dev
 from sartor.models.attention import IMPLEMENTATION, register
-from sartor.models.hub import load_model
+from sartor.models.hub import context_tokens, load_model, load_tokenizer, resolve
+from sartor.recipes.held_out import HeldOutTask
+from sartor.recipes.supervised import SupervisedConfig
 from sartor.train.certificate import Certificate, certify, keep_rows_that_fit
+from sartor.train.likelihood import mean_loss
 from sartor.train.log_probs import batch_log_probs
-from sartor.train.loop import evaluation_mode, training_mode
+from sartor.train.loop import Evaluate, LoopSettings, evaluation_mode, training_mode
 from sartor.train.objectives.causal_lm import causal_lm_loss
-
-
-class SupervisedConfig(Protocol):
-    """What these parts read of a recipe's settings."""
-
-    @property
-    def data(self) -> str: ...
-    @property
-    def dev(self) -> str | None: ...
-    @property
-    def format(self) -> str | None: ...
-    @property
-    def on_bad_row(self) -> Any: ...
-    @property
-    def max_row_tokens(self) -> int: ...
-    @property
-    def batch_rows(self) -> int: ...
-    @property
-    def epochs(self) -> float: ...
-    @property
-    def max_minutes(self) -> float | None: ...
-    @property
-    def evaluations(self) -> int: ...
-    @property
-    def base(self) -> str: ...
 
 
 def check_run(config: Config, out: str) -> None:
@@ -142,10 +125,95 @@ def render(examples: Sequence[Example], chat: ChatFormat) -> list[Rendered]:
     return [row for example in examples for row in chat.render(example.messages, example.where)]
 
 
-def load_base(folder: Path) -> nn.Module:
-    """The base model where it trains, with our attention."""
+@dataclass(frozen=True)
+class Prepared:
+    """Everything a supervised run needs but the model: nothing was written, everything was checked."""
+
+    base: Path
+    chat: ChatFormat
+    train_rows: list[Rendered]
+    dev_rows: list[Rendered]
+    certificate: Certificate
+    bad_rows: BadRows
+
+    def source(self, config: SupervisedConfig) -> BatchSource:
+        return BatchSource(self.train_rows, config.batch_rows, config.micro_batch_tokens, config.seed)
+
+
+def prepare(config: SupervisedConfig) -> Prepared:
+    """Read, split and render the rows as configured, and certify what will be learnt."""
+    train, dev, bad_rows = read_conversations(config)
+    base = resolve(config.base)
+    chat = ChatFormat(load_tokenizer(base))
+    longest = min(config.max_row_tokens, context_tokens(base))
+    train_rows, dev_rows, certificate = render_rows(train, dev, chat, longest, config)
+    return Prepared(base, chat, train_rows, dev_rows, certificate, bad_rows)
+
+
+def lora_settings(config: SupervisedConfig) -> LoraSettings | None:
+    """The adapter's settings; None when every weight is trained."""
+    if config.adapter == "none":
+        return None
+    return LoraSettings(
+        config.lora_rank, config.lora_alpha, config.lora_dropout, config.rslora, tuple(config.lora_targets)
+    )
+
+
+def trainable_model(config: SupervisedConfig, base: Path) -> PreTrainedModel:
+    """The base model where it trains, with our attention and with what is trained; its start is a function of the
+    seed."""
     register()
-    return load_model(folder, compute_dtype(device()), IMPLEMENTATION).to(device())
+    model = load_model(base, compute_dtype(device()), IMPLEMENTATION)
+    lora = lora_settings(config)
+    seed_everything(config.seed)
+    if lora is None:
+        model.requires_grad_(True)
+    else:
+        add_lora(model, lora)
+    return model.to(device())
+
+
+def trained_files(
+    config: SupervisedConfig, model: PreTrainedModel, base: Path, base_name: str
+) -> tuple[str, Mapping[str, Content]]:
+    """What was trained: the name of its folder in the run (adapter or model) and the folder's files."""
+    lora = lora_settings(config)
+    if lora is None:
+        from sartor.models.export import model_files  # TEMPORARY place, until the file is there
+
+        return "model", model_files(model, base)
+    return "adapter", adapter_files(model, lora, base_name)
+
+
+def loop_settings(config: SupervisedConfig, plan: "Plan") -> LoopSettings:
+    return LoopSettings(
+        num_steps=plan.num_steps,
+        learning_rate=config.peak_learning_rate,
+        warmup_steps=round(config.warmup_share * plan.num_steps),
+        schedule=config.schedule,
+        weight_decay=config.weight_decay,
+        clip_norm=config.clip_norm,
+        evaluate_every=plan.evaluate_every,
+        save_every=plan.evaluate_every,
+        patience=config.patience,
+        seed=config.seed,
+    )
+
+
+def held_out_measures(config: SupervisedConfig, prepared: Prepared) -> Evaluate:
+    """What is measured of the model during training: the loss of the held-out rows and, where a task is given, the
+    score of the answers to its held-out questions."""
+    task = None if config.task is None else HeldOutTask.open(config.task, prepared.chat)
+    if task is None and config.best_by == "score":
+        raise UsageError("there is no score to go by", where="--best-by", hint="name the task with --task")
+
+    def evaluate(model: nn.Module) -> dict[str, float]:
+        measured = {"dev_loss": mean_loss(model, prepared.dev_rows, config.micro_batch_tokens)}
+        if task is not None:
+            measured["dev_score"] = task.score(model)
+        return measured
+
+    return evaluate
 
 
 def supervised_loss(model: nn.Module, batch: Batch, num_trained: int) -> tuple[Tensor, dict[str, float]]:
@@ -198,7 +266,6 @@ def plan_steps(
     plan = Plan(num_steps, every, num_steps * step_seconds + num_steps / every * evaluation_seconds, dev_loss)
     folder.write_json("plan.json", asdict(plan))
     return plan
-
 
 
 def measure_step(model: nn.Module, source: BatchSource) -> float:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from sartor.base.errors import DataError
-from sartor.choosing.brief import MOST_ANSWER_TOKENS, answer_tokens, fingerprint, make_brief
+from sartor.choosing.brief import fingerprint, make_brief
+from sartor.data.answer_length import MOST_ANSWER_TOKENS, answer_tokens
 from sartor.data.chat import ChatFormat
 from sartor.data.records import Message, Row
 from sartor.data.task import Task

@@ -80,7 +80,7 @@ def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig
     local = LocalModel.open(locate(settings.out), torch.float32)
     with torch.no_grad():
         before = tiny_models.reference_log_probs(plain, rows)
-        theirs = tiny_models.reference_log_probs(PeftModel.from_pretrained(plain, result.adapter).eval(), rows)
+        theirs = tiny_models.reference_log_probs(PeftModel.from_pretrained(plain, result.trained).eval(), rows)
         ours = batch_log_probs(local.model, pack(rows))
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
     assert (theirs - before).abs().max() > 1e-3
@@ -161,12 +161,12 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
         raise SartorError("stopped here")
 
     with monkeypatch.context() as patched:
-        patched.setattr("sartor.adapters.store.adapter_files", fail)
+        patched.setattr("sartor.recipes.training.adapter_files", fail)
         with pytest.raises(SartorError, match="stopped here"):
             run(config(base, rows))
     shutil.rmtree(rows.parent / "run" / "checkpoints" / "step-4")  # back to what was saved half way
     result = run(config(base, rows))
-    adapters = [load_file(each.adapter / "adapter_model.safetensors") for each in (result, uninterrupted)]
+    adapters = [load_file(each.trained / "adapter_model.safetensors") for each in (result, uninterrupted)]
     assert adapters[0].keys() == adapters[1].keys()
     assert all(torch.equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
 
