@@ -6,13 +6,17 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_FOR_BENCH := $(VENV)/.ready-for-bench
 
-.PHONY: demo test lint models bench clean
+.PHONY: demo test crash-test lint models bench clean
 
 demo: $(READY)
 	@$(BIN)/sartor demo
 
 test: $(READY)
 	@$(BIN)/python -m pytest -q
+
+# The crash campaign in full: kills, power failures, full and failing disks, damage.
+crash-test: $(READY)
+	@$(BIN)/python -m tests.crash
 
 lint: $(READY)
 	$(BIN)/ruff check .

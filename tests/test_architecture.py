@@ -12,6 +12,7 @@ RANKS = {
     "base": 0,
     "data": 1,
     "models": 1,
+    "reporting": 1,
     "adapters": 2,
     "generation": 3,
     "train": 4,

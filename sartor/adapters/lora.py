@@ -1,20 +1,23 @@
 """Low-rank adaptation (LoRA, Hu et al. 2021, 2106.09685): y = x Wᵀ + (alpha / r) · (x Aᵀ) Bᵀ with W frozen.
 
 A and B are float32 masters; products run in the base weight's type. The whole layer is one operation that saves its
-input and the small x Aᵀ, so an adapted layer needs hardly more memory than a frozen one.
+input and the small x Aᵀ, so an adapted layer needs hardly more memory than a frozen one. The frozen weight may be
+packed in 4 bits (QLoRA, `quantized.py`), and the outputs may have trained magnitudes (DoRA, `dora.py`).
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from sartor.adapters.dora import Magnitude
+from sartor.adapters.quantized import QuantizedLinear, linear_layers, replace_layer
 from sartor.base.errors import UsageError
 
 
@@ -23,6 +26,7 @@ class LoraSettings:
     """`rank` r, `alpha` (the branch is scaled by alpha / r, or alpha / sqrt(r) with `rank_stabilized`, 2312.03732).
 
     `targets` are the last parts of module names; empty means every linear layer but the output head.
+    `weight_decomposed` is DoRA; its dropout, like LoRA's, is in front of the low-rank branch only.
     """
 
     rank: int = 16
@@ -30,6 +34,7 @@ class LoraSettings:
     dropout: float = 0.0
     rank_stabilized: bool = False
     targets: tuple[str, ...] = ()
+    weight_decomposed: bool = False
 
     @property
     def scale(self) -> float:
@@ -37,25 +42,31 @@ class LoraSettings:
 
 
 class _LoraProduct(torch.autograd.Function):
-    """x [T, in], weight [out, in], a [r, in], b [out, r] -> x weightᵀ + bias + scale · (x aᵀ) bᵀ [T, out]."""
+    """x [T, in], weight [out, in], a [r, in], b [out, r] -> x weightᵀ + bias + scale · (x aᵀ) bᵀ [T, out].
+
+    A packed weight is unpacked for each direction, and never saved unpacked.
+    """
 
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any,
         x: Tensor,
         dropped: Tensor | None,
-        weight: Tensor,
+        weight: Tensor | QuantizedLinear,
         bias: Tensor | None,
         a: Tensor,
         b: Tensor,
         scale: float,
     ) -> Tensor:
         a, b = a.to(x.dtype), (b * scale).to(x.dtype)
+        ctx.packed = weight if isinstance(weight, QuantizedLinear) else None
+        if isinstance(weight, QuantizedLinear):
+            weight = weight.unpacked(x.dtype)
         into = x if dropped is None else dropped
         narrow = into @ a.t()
         result = x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
         result.addmm_(narrow, b.t())
-        ctx.save_for_backward(into, narrow, weight, a, b)
+        ctx.save_for_backward(into, narrow, weight if ctx.packed is None else None, a, b)
         ctx.scale, ctx.has_dropout = scale, dropped is not None
         return result
 
@@ -69,14 +80,16 @@ class _LoraProduct(torch.autograd.Function):
         grad_x = grad_dropped = None
         if ctx.has_dropout:
             grad_dropped = narrow_grad @ a
-            grad_x = grad @ weight if ctx.needs_input_grad[0] else None
-        elif ctx.needs_input_grad[0]:
-            grad_x = (grad @ weight).addmm_(narrow_grad, a)
+        if ctx.needs_input_grad[0]:
+            grad_x = grad @ (weight if ctx.packed is None else ctx.packed.unpacked(grad.dtype))
+            if not ctx.has_dropout:
+                grad_x.addmm_(narrow_grad, a)
         return grad_x, grad_dropped, None, None, grad_a, grad_b, None
 
 
 class LoraLinear(nn.Module):
-    """A frozen linear layer (`nn.Linear` or GPT-2's transposed `Conv1D`) with a trainable low-rank branch."""
+    """A frozen linear layer (`nn.Linear`, GPT-2's transposed `Conv1D`, or either packed) with a trainable low-rank
+    branch and, in DoRA, trainable magnitudes."""
 
     def __init__(self, base: nn.Module, settings: LoraSettings):
         super().__init__()
@@ -84,17 +97,19 @@ class LoraLinear(nn.Module):
         self.transposed = isinstance(base, Conv1D)
         self.scale, self.enabled = settings.scale, True
         self.dropout = nn.Dropout(settings.dropout) if settings.dropout else None
-        rows, columns = self.weight.shape
-        device = self.weight.device
-        self.lora_A = nn.Parameter(torch.empty(settings.rank, columns, device=device))
-        self.lora_B = nn.Parameter(torch.zeros(rows, settings.rank, device=device))
+        weight = self.weight
+        rows, columns = weight.shape
+        self.lora_A = nn.Parameter(torch.empty(settings.rank, columns, device=weight.device))
+        self.lora_B = nn.Parameter(torch.zeros(rows, settings.rank, device=weight.device))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
-        self._ready: tuple[tuple[int, int], Tensor, Tensor] | None = None
+        self.magnitude = Magnitude(weight) if settings.weight_decomposed else None
+        self._ready: tuple[Key, _Ready] | None = None
+        self._norms: tuple[Key, Tensor] | None = None
         self.train(base.training)
 
     @property
     def weight(self) -> Tensor:
-        """The frozen weight as [out, in]."""
+        """The frozen weight as [out, in]; unpacked anew where it is packed."""
         weight: Tensor = self.base.weight  # type: ignore[assignment]
         return weight.t() if self.transposed else weight
 
@@ -107,33 +122,76 @@ class LoraLinear(nn.Module):
             return self._answer(flat).view(*x.shape[:-1], -1)
         dropped = self.dropout(flat) if self.dropout is not None and self.training else None
         bias: Tensor | None = self.base.bias  # type: ignore[assignment]
+        weight = self.base if isinstance(self.base, QuantizedLinear) else self.weight
         result = _LoraProduct.apply(  # type: ignore[no-untyped-call]
-            flat, dropped, self.weight, bias, self.lora_A, self.lora_B, self.scale
+            flat, dropped, weight, bias if self.magnitude is None else None, self.lora_A, self.lora_B, self.scale
         )
+        if self.magnitude is not None:
+            result = self.magnitude(result, bias, self._adapted_norms(self.magnitude))
         return result.view(*x.shape[:-1], -1)
 
     def _answer(self, x: Tensor) -> Tensor:
-        """The same without gradients; A and B are converted once, not at every token."""
-        version = (self.lora_A._version, self.lora_B._version)
-        if self._ready is None or self._ready[0] != version or self._ready[1].dtype != x.dtype:
-            a, b = self.lora_A.detach().t(), (self.lora_B.detach() * self.scale).t()
-            self._ready = (version, a.to(x.dtype).contiguous(), b.to(x.dtype).contiguous())
+        """The same without gradients; what is trained is converted once, not at every token."""
+        key = self._key(x)
+        if self._ready is None or self._ready[0] != key:
+            self._ready = (key, self._converted(x.dtype))
+        ready = self._ready[1]
         result: Tensor = self.base(x)
-        return result.addmm_(x @ self._ready[1], self._ready[2])
+        if ready.excess is not None:
+            result.addcmul_(result, ready.excess)
+        if ready.bias is not None:
+            result.add_(ready.bias)
+        return result.addmm_(x @ ready.a, ready.b)
 
-    def delta(self) -> Tensor:
-        """What the branch adds to the weight, float32 [out, in]."""
-        return (self.lora_B @ self.lora_A).detach() * self.scale
+    @torch.no_grad()
+    def _converted(self, dtype: torch.dtype) -> "_Ready":
+        a, b, excess, bias = self.lora_A.t(), self.lora_B.t() * self.scale, None, None
+        if self.magnitude is not None:
+            excess = self.magnitude.excess(self._adapted_norms(self.magnitude))
+            b = b * (1 + excess)
+            if self.base.bias is not None:
+                bias = (-excess * self.base.bias).to(dtype)  # type: ignore[operator]
+            excess = excess.to(dtype)
+        return _Ready(a.to(dtype).contiguous(), b.to(dtype).contiguous(), excess, bias)
+
+    def _adapted_norms(self, magnitude: Magnitude) -> Tensor:
+        """The norms of the adapted weight's rows; computed again only after an update."""
+        key = self._key(self.lora_A)
+        if self._norms is None or self._norms[0] != key:
+            self._norms = (key, magnitude.norms(self.weight, self.lora_A, self.lora_B * self.scale))
+        return self._norms[1]
+
+    def _key(self, like: Tensor) -> "Key":
+        """What kept conversions depend on: the state of all that is trained, number format and place."""
+        magnitude = 0 if self.magnitude is None else self.magnitude.weight._version
+        return self.lora_A._version, self.lora_B._version, magnitude, like.dtype, like.device
+
+    @torch.no_grad()
+    def merged(self) -> Tensor:
+        """The adapted weight, float32 [out, in]."""
+        weight = torch.addmm(self.weight.float(), self.lora_B, self.lora_A, alpha=self.scale)
+        if self.magnitude is None:
+            return weight
+        factors = self.magnitude.excess(torch.linalg.vector_norm(weight, dim=1)) + 1
+        return weight.mul_(factors[:, None])
+
+
+Key = tuple[int, int, int, torch.dtype, torch.device]
+
+
+class _Ready(NamedTuple):
+    """A branch in the number format of answers: a [in, r] and b [r, out] with every factor in it; the excess over 1 of
+    DoRA's factor [out], and what takes that factor off the bias again [out]."""
+
+    a: Tensor
+    b: Tensor
+    excess: Tensor | None
+    bias: Tensor | None
 
 
 def target_names(model: PreTrainedModel, targets: tuple[str, ...]) -> list[str]:
     """Full names of the linear layers to adapt. UsageError names targets that no layer answers to."""
-    head = model.get_output_embeddings()
-    linear = {
-        name: module
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
-    }
+    linear = linear_layers(model)
     if not targets:
         return list(linear)
     unknown = [target for target in targets if not any(name.split(".")[-1] == target for name in linear)]
@@ -152,9 +210,8 @@ def add_lora(model: PreTrainedModel, settings: LoraSettings) -> dict[str, LoraLi
     model.requires_grad_(False)
     layers = {}
     for name in target_names(model, settings.targets):
-        parent = model.get_submodule(name.rpartition(".")[0])
         layers[name] = LoraLinear(model.get_submodule(name), settings)
-        setattr(parent, name.rpartition(".")[2], layers[name])
+        replace_layer(model, name, layers[name])
     return layers
 
 

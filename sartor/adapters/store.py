@@ -1,4 +1,7 @@
-"""Adapters on disk, in PEFT's layout, so that every tool of the field can read them (and we theirs)."""
+"""Adapters on disk, in PEFT's layout, so that every tool of the field can read them (and we theirs).
+
+An adapter that was trained on a 4-bit base says so in a file of ours next to PEFT's two, and gets that base again.
+"""
 
 import json
 from pathlib import Path
@@ -8,24 +11,43 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import nn
+from transformers import PreTrainedModel
 
 from sartor.adapters.lora import LoraLinear, LoraSettings, add_lora, lora_layers
+from sartor.adapters.quantized import QUANTIZATION, QuantizedLinear, is_quantized, quantize_base
 from sartor.base.errors import DataError
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "adapter_config.json"
+BASE_FILE = "sartor.json"
 PREFIX = "base_model.model."
 DAMAGED_HINT = "copy the adapter again: a file is damaged or missing"
+NOT_COMPUTED = (
+    "rank_pattern",
+    "alpha_pattern",
+    "modules_to_save",
+    "layers_to_transform",
+    "layer_replication",
+    "trainable_token_indices",
+    "alora_invocation_tokens",
+)
 MERGE_HINT = "merge it into its base with the tool it was made with, and name the merged model"
 
 
 def adapter_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Every A and B by PEFT's name for it."""
-    tensors = {}
-    for name, layer in lora_layers(model).items():
-        tensors[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A.detach().cpu().contiguous()
-        tensors[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B.detach().cpu().contiguous()
-    return tensors
+    """Everything trained by PEFT's name for it."""
+    named = _by_peft_name(lora_layers(model))
+    return {name: parameter.detach().cpu().contiguous() for name, parameter in named.items()}
+
+
+def _by_peft_name(layers: dict[str, LoraLinear]) -> dict[str, nn.Parameter]:
+    named = {}
+    for name, layer in layers.items():
+        named[f"{PREFIX}{name}.lora_A.weight"] = layer.lora_A
+        named[f"{PREFIX}{name}.lora_B.weight"] = layer.lora_B
+        if layer.magnitude is not None:
+            named[f"{PREFIX}{name}.lora_magnitude_vector"] = layer.magnitude.weight
+    return named
 
 
 def load_adapter_tensors(
@@ -33,11 +55,7 @@ def load_adapter_tensors(
 ) -> None:
     """Put saved tensors into the layers. DataError when a name is missing, left over or has another shape:
     an adapter that loads but does nothing is worse than none."""
-    wanted = {
-        f"{PREFIX}{name}.{part}.weight": getattr(layer, part)
-        for name, layer in layers.items()
-        for part in ("lora_A", "lora_B")
-    }
+    wanted = _by_peft_name(layers)
     missing, unused = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
     if missing or unused:
         example = (missing or unused)[0]
@@ -70,17 +88,24 @@ def adapter_settings(model: nn.Module, settings: LoraSettings, base: str) -> dic
         "lora_alpha": settings.alpha,
         "lora_dropout": settings.dropout,
         "use_rslora": settings.rank_stabilized,
-        "use_dora": False,
+        "use_dora": settings.weight_decomposed,
         "bias": "none",
-        "fan_in_fan_out": any(layer.transposed for layer in layers.values()),
+        "fan_in_fan_out": any(_came_transposed(layer) for layer in layers.values()),
         "target_modules": sorted({name.split(".")[-1] for name in layers}),
     }
+
+
+def _came_transposed(layer: LoraLinear) -> bool:
+    return layer.base.transposed if isinstance(layer.base, QuantizedLinear) else layer.transposed
 
 
 def adapter_files(model: nn.Module, settings: LoraSettings, base: str) -> dict[str, bytes]:
     """The adapter folder's files by name."""
     text = json.dumps(adapter_settings(model, settings, base), indent=2)
-    return {WEIGHTS_FILE: save(adapter_tensors(model)), SETTINGS_FILE: text.encode()}
+    files = {WEIGHTS_FILE: save(adapter_tensors(model)), SETTINGS_FILE: text.encode()}
+    if is_quantized(model):
+        files[BASE_FILE] = json.dumps({"base_quantization": QUANTIZATION}, indent=2).encode()
+    return files
 
 
 def read_settings(folder: Path) -> tuple[LoraSettings, str]:
@@ -90,11 +115,11 @@ def read_settings(folder: Path) -> tuple[LoraSettings, str]:
         raw = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read the adapter's settings: {error}", where=str(path), hint=DAMAGED_HINT) from None
-    if raw.get("peft_type") != "LORA" or raw.get("use_dora") or raw.get("bias", "none") != "none":
+    if raw.get("peft_type") != "LORA" or raw.get("bias", "none") != "none":
         raise DataError(
-            "only plain LoRA adapters without trained biases can be loaded", where=str(path), hint=MERGE_HINT
+            "only LoRA and DoRA adapters without trained biases can be loaded", where=str(path), hint=MERGE_HINT
         )
-    for key in ("rank_pattern", "alpha_pattern", "modules_to_save", "layers_to_transform"):
+    for key in NOT_COMPUTED:
         if raw.get(key):
             raise DataError(f"adapters with {key} cannot be loaded", where=str(path), hint=MERGE_HINT)
     targets = raw["target_modules"]
@@ -110,17 +135,40 @@ def read_settings(folder: Path) -> tuple[LoraSettings, str]:
         dropout=raw.get("lora_dropout", 0.0),
         rank_stabilized=raw.get("use_rslora", False),
         targets=tuple(targets),
+        weight_decomposed=raw.get("use_dora", False),
     )
     return settings, raw.get("base_model_name_or_path", "")
 
 
-def load_adapter(model: nn.Module, folder: Path) -> LoraSettings:
-    """Add the adapter of `folder` to the model, in place."""
+def trained_on_quantized(folder: Path) -> bool:
+    """Whether the adapter's base was packed in 4 bits when it was trained. DataError for a packing that is not ours,
+    or a damaged file."""
+    path = folder / BASE_FILE
+    if not path.is_file():
+        return False
+    try:
+        recorded = json.loads(path.read_text())["base_quantization"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot read how the base was packed: {error}", where=str(path), hint=DAMAGED_HINT) from None
+    if recorded != QUANTIZATION:
+        raise DataError(
+            f"the base was packed as {recorded}",
+            where=f"{path}, base_quantization",
+            hint=f"only {QUANTIZATION} can be loaded: train the adapter again, or use the version that made it",
+        )
+    return True
+
+
+def load_adapter(model: PreTrainedModel, folder: Path) -> LoraSettings:
+    """Add the adapter of `folder` to the model, in place; the base is packed in 4 bits first if it was in training, so
+    that what answers is what was trained."""
     settings, _ = read_settings(folder)
     path = folder / WEIGHTS_FILE
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise DataError(f"cannot read the adapter's weights: {error}", where=str(path), hint=DAMAGED_HINT) from None
+    if trained_on_quantized(folder):
+        quantize_base(model)
     load_adapter_tensors(add_lora(model, settings), tensors, str(path))
     return settings

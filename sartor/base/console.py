@@ -1,6 +1,7 @@
 """What people see while a command works: everything here goes to stderr, data goes to stdout.
 
-A terminal gets live progress bars; a pipe or log file gets a plain line now and then.
+A terminal gets live progress bars; a pipe or log file gets a plain line now and then. Of several processes that work
+together only the main one speaks.
 """
 
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+
+from sartor.base.distributed import is_main
 
 SECONDS_BETWEEN_PLAIN_LINES = 15.0
 
@@ -23,12 +26,30 @@ def console() -> Any:
 
 def say(text: str) -> None:
     """One line of progress or explanation; rich markup is not interpreted."""
-    console().print(text, markup=False)
+    if is_main():
+        console().print(text, markup=False)
+
+
+def say_marked(label: str, text: str, open_mark: str, close_mark: str) -> None:
+    """`text` with what stands between the marks in colour; where there are no colours, the marks stay."""
+    if not is_main():
+        return
+    from rich.text import Text
+
+    screen = console()
+    if screen.color_system is None:
+        say(f"{label} ({open_mark}between marks{close_mark}): {text}")
+        return
+    shown = Text(f"{label} (in colour): ")
+    for number, part in enumerate(text.replace(close_mark, open_mark).split(open_mark)):
+        shown.append(part, style="bold green" if number % 2 else "dim")
+    screen.print(shown)
 
 
 def warn(text: str) -> None:
     """Something the person should know, though the work goes on."""
-    console().print(f"warning: {text}", style="yellow", markup=False)
+    if is_main():
+        console().print(f"warning: {text}", style="yellow", markup=False)
 
 
 def format_seconds(seconds: float) -> str:
@@ -76,7 +97,7 @@ class Progress:
 def progress(label: str, total: float) -> Iterator[Progress]:
     """Show progress of `label` towards `total` units with an estimate of the time left."""
     tracker = Progress(label, total)
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or not is_main():
         yield tracker
         return
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

@@ -3,19 +3,22 @@
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sartor.base.durable import write_error
+from sartor.base.errors import DataError
+
+Listener = Callable[[Mapping[str, Any]], None]
 
 
 class MetricsLog:
     """Appends to `path` (metrics.jsonl). A last line that a crash left torn is cut off when the log is
-    opened."""
+    opened. Each of `listeners` is handed every record once it is written, with NaN and infinity as they are."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, listeners: Sequence[Listener] = ()):
+        self.path, self._listeners = path, listeners
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             os.ftruncate(self._descriptor, _end_of_last_line(path))
@@ -33,6 +36,8 @@ class MetricsLog:
         except OSError as error:
             os.ftruncate(self._descriptor, before)
             raise write_error(error, self.path, len(line)) from error
+        for listener in self._listeners:
+            listener(record)
 
     @property
     def position(self) -> int:
@@ -40,10 +45,12 @@ class MetricsLog:
         return os.fstat(self._descriptor).st_size
 
     def rewind(self, position: int) -> None:
-        """Drop the lines after `position`. ValueError when the log is shorter than that."""
+        """Drop the lines after `position`. DataError when the log is shorter than that."""
         if position > self.position:
-            raise ValueError(
-                f"{self.path} has {self.position} bytes, fewer than the {position} it is to be cut to"
+            raise DataError(
+                f"has {self.position} bytes, fewer than the {position} that a checkpoint refers to",
+                where=str(self.path),
+                hint="restore it from a copy, or begin again with another --out",
             )
         os.ftruncate(self._descriptor, position)
 

@@ -15,6 +15,7 @@ from typing import Any
 from sartor.base import manifest
 from sartor.base.console import warn
 from sartor.base.durable import (
+    NEW_SUFFIX,
     Content,
     clean_leftovers,
     remove_folder,
@@ -22,11 +23,12 @@ from sartor.base.durable import (
     replace_folder,
     replace_json,
     size_of,
+    sync_folder,
     write_error,
 )
 from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.base.lock import Lock
-from sartor.base.metrics import MetricsLog
+from sartor.base.metrics import Listener, MetricsLog
 
 LOCK_FILE = ".lock"
 STEP_FOLDER = re.compile(r"step-(\d+)")
@@ -47,6 +49,7 @@ class RunFolder:
     def __init__(self, path: Path | str):
         """An existing run folder, to read. UsageError when there is no such folder."""
         self.path = Path(path)
+        self.metrics_listeners: list[Listener] = []
         self._lock = Lock(self.path / LOCK_FILE, doing="using this run folder")
         if not self.path.is_dir():
             raise UsageError("there is no such run folder", where=str(self.path), hint="check the path")
@@ -63,7 +66,13 @@ class RunFolder:
         run = cls(path)
         run._acquire()
         try:
-            require_free(path)  # again, now that nobody else can be making a run here
+            _require_nothing_else(path)  # again, now that nobody else can be making a run here
+            clean_leftovers(path)
+            sync_folder(path)
+            sync_folder(path.parent)
+        except OSError as error:
+            run.close()
+            raise write_error(error, path, 0) from error
         except BaseException:
             run.close()
             raise
@@ -122,8 +131,8 @@ class RunFolder:
         return self.path / name
 
     def metrics(self) -> MetricsLog:
-        """metrics.jsonl, to append to."""
-        return MetricsLog(self.path / "metrics.jsonl")
+        """metrics.jsonl, to append to; `metrics_listeners` hear what is appended."""
+        return MetricsLog(self.path / "metrics.jsonl", self.metrics_listeners)
 
     def save_checkpoint(
         self, step: int, files: Mapping[str, Content], keep: int = 2, protect: Collection[int] = ()
@@ -178,6 +187,20 @@ class RunFolder:
             ) from error
 
 
+class FollowedRunFolder(RunFolder):
+    """The run folder of a process that works with the one that writes it: what it would write itself, the other one
+    does, so it writes nothing."""
+
+    def write_text(self, name: str, text: str) -> None:
+        pass
+
+    def write_json(self, name: str, value: Any) -> None:
+        pass
+
+    def write_folder(self, name: str, files: Mapping[str, Content]) -> Path:
+        return self.path / name
+
+
 def require_folder_place(path: Path) -> None:
     """UsageError when a file stands where the folder `path`, or one that holds it, would have to be."""
     nearest = next(place for place in (path, *path.parents) if os.path.exists(place))
@@ -186,9 +209,19 @@ def require_folder_place(path: Path) -> None:
 
 
 def require_free(path: Path) -> None:
-    """UsageError when no new run folder can be made at `path`, because something is there already."""
+    """UsageError when no new run folder can be made at `path`, because something is there already; SartorError while
+    another process is making one there."""
     require_folder_place(path)
-    if path.is_dir() and any(item.name != LOCK_FILE for item in path.iterdir()):
+    Lock(path / LOCK_FILE, doing="using this run folder").require_free()
+    _require_nothing_else(path)
+
+
+def _require_nothing_else(path: Path) -> None:
+    """A lock file, and with it what a crash left of the very first write, do not count."""
+    names = {item.name for item in path.iterdir()} if path.is_dir() else set()
+    if LOCK_FILE in names:
+        names = {name for name in names - {LOCK_FILE} if not (name.startswith(".") and name.endswith(NEW_SUFFIX))}
+    if names:
         raise UsageError(
             "the folder already holds something", where=str(path), hint="choose another --out, or resume this run"
         )

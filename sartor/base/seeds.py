@@ -45,3 +45,9 @@ def restore_random_state(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["torch"])
     if saved:
         torch.cuda.set_rng_state_all([state[f"cuda.{index}"] for index in range(saved)])
+
+
+def seed_step(seed: int, step: int, process: int = 0) -> None:
+    """Seed everything for one step of a run: what is drawn depends on these three numbers alone, so that nothing needs
+    to be kept to go on after a stop."""
+    seed_everything(seed * 1_000_003 + step + process * 2_147_483_647)

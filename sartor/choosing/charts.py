@@ -11,7 +11,7 @@ from typing import Any
 
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from sartor.choosing.drawing import ACCENT, GRID, INK, MUTED, PAPER, drawing, inline
+from sartor.reporting.drawing import ACCENT, GRID, INK, MUTED, PAPER, drawing, inline
 
 WIDE, NARROW = 760, 340
 FONT, SMALL = 14.0, 12.0

@@ -14,9 +14,9 @@ from itertools import permutations
 
 import numpy as np
 
-from sartor.choosing.figures import dollars
 from sartor.choosing.labels import label
 from sartor.choosing.race import Measured, Race, Word
+from sartor.reporting.figures import dollars
 
 MOST_DIGITS = 6
 

@@ -232,14 +232,14 @@ class Fitting:
 
     def _fit_finetune(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
         if name == "finetune":
-            result = fit_finetune(self.brief, folder, self.config.base, share, self.config.seed)
-            knowledge, tried = None, []
+            result, tried = fit_finetune(self.brief, folder, self.config.base, share, self.config.seed)
+            knowledge = None
         else:
             number = self.passages
-            result = fit_finetune_with_retrieval(
+            result, rates = fit_finetune_with_retrieval(
                 self.brief, folder, self.config.base, self.library, number, share, self.config.seed
             )
-            knowledge, tried = self._knowledge(number), self.library.tried
+            knowledge, tried = self._knowledge(number), [*self.library.tried, *rates]
         adapter = result.trained.relative_to(folder).as_posix()
         return self._path(name, adapter=adapter, knowledge=knowledge), tried
 

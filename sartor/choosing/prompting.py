@@ -23,10 +23,10 @@ MOST_LABELS = 150
 
 @dataclass(frozen=True)
 class Tried:
-    """One setting with its score on dev rows."""
+    """One setting with its score on dev rows; None where it was judged by something else, which `setting` names."""
 
     setting: str
-    dev_score: float
+    dev_score: float | None
     chosen: bool = False
 
 

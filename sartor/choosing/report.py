@@ -9,22 +9,19 @@ Beyond its measures a path may carry `description`, `chosen_on_dev`, `truncated_
 Scores and differences are shares from 0 to 1 in the data and points of 100 in the words.
 """
 
-import base64
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from sartor.choosing.charts import Point, scores_chart, trade_chart
-from sartor.choosing.figures import texts
 from sartor.choosing.report_comparisons import comparison
 from sartor.choosing.report_lines import COLUMNS, Line, lines_of, path_of
 from sartor.choosing.report_markdown import markdown
 from sartor.choosing.report_method import method, tried_settings
 from sartor.choosing.report_rows import KINDS, browsed_rows
 from sartor.choosing.report_words import GLOSSARY, cautions, headline, how_sure, meaning, verdict_word, why
+from sartor.reporting.figures import texts
+from sartor.reporting.page import page_bytes, render_page
 
 ROWS_SHOWN = 200
 
@@ -37,24 +34,14 @@ def write_report(choice: dict[str, Any], answers: dict[str, list[dict[str, Any]]
     Raises DataError where `choice` has no paths or names one that it does not list.
     """
     page = _page(choice, answers)
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    environment.filters["csp_hash"] = _csp_hash
-    documents = {"report.html": environment.get_template("report.html.jinja").render(page),
+    documents = {"report.html": render_page(Path(__file__).with_name("report.html.jinja"), page),
                  "report.md": markdown(page)}
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in documents.items():
         unfinished = folder / f".{name}.unfinished"
-        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        unfinished.write_bytes(page_bytes(text))
         os.replace(unfinished, folder / name)
     return folder / "report.html"
-
-
-def _csp_hash(text: str) -> str:
-    """The source expression that allows exactly this inline style (CSP level 3, section 2.3.1)."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(str(text).encode()).digest()).decode()}'"
 
 
 def _page(choice: dict[str, Any], answers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:

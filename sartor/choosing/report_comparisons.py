@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from sartor.choosing.figures import in_points, interval, number
 from sartor.choosing.labels import label, title
+from sartor.reporting.figures import in_points, interval, number
 
 
 def comparison(pair: dict[str, Any], margin: Any) -> dict[str, str]:

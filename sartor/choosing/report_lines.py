@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sartor.base.errors import DataError
-from sartor.choosing.figures import (
+from sartor.choosing.labels import label, title
+from sartor.reporting.figures import (
     dollars,
     duration,
     interval,
@@ -12,8 +13,8 @@ from sartor.choosing.figures import (
     short_seconds,
     size,
     texts,
+    visible,
 )
-from sartor.choosing.labels import label, title, visible
 
 YES_OR_NO_SCORERS = ("exact", "label", "contains", "numeric", "regex")
 COLUMNS = ("Score", "Time", "Cost for 1,000", "Set-up", "Energy for 1,000", "New facts after",

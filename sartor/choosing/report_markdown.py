@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from sartor.choosing.labels import visible
 from sartor.choosing.report_lines import COLUMNS, Line
+from sartor.reporting.figures import visible
 
 ROWS_SHOWN = 12
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from sartor.base.console import format_seconds
 from sartor.base.energy import WATTS_PER_BUSY_CORE
-from sartor.choosing.figures import dollars, in_points, number, plain
+from sartor.reporting.figures import dollars, in_points, number, plain
 
 MEASURES = (
     ("Time", "From asking to the end of the reply, for dev questions asked one at a time, on this machine."),

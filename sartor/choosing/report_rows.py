@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from sartor.choosing.figures import number, short_seconds, texts
 from sartor.choosing.labels import label
+from sartor.reporting.figures import number, short_seconds, texts
 
 ANSWER_CHARACTERS, PASSAGE_CHARACTERS = 2000, 900
 FINISHES = {"length": "cut off by the length limit", "error": "the path failed here"}

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sartor.choosing.figures import in_points, number, texts
-from sartor.choosing.labels import LABELS, visible
+from sartor.choosing.labels import LABELS
 from sartor.choosing.report_comparisons import comparison
 from sartor.choosing.report_lines import Line, path_of
 from sartor.data.leaks import LeakReport
+from sartor.reporting.figures import in_points, number, texts, visible
 
 FEW_QUESTIONS = 50
 NO_LEAKS = LeakReport((), ()).text()

@@ -7,6 +7,8 @@ from pathlib import Path
 from sartor.base.configuration import load_yaml
 from sartor.choosing.brief import Brief
 from sartor.choosing.budget import Share
+from sartor.choosing.prompting import Tried
+from sartor.choosing.rate import learning_rate
 from sartor.choosing.retrieving import Library
 from sartor.data.records import Conversation, Message, Row
 from sartor.data.writers import write_jsonl
@@ -22,7 +24,7 @@ SHORTEST_MINUTES = 0.25
 EPOCHS = 5  # at most: the budget and the held-out loss end training earlier
 
 
-def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> FinetuneResult:
+def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> tuple[FinetuneResult, list[Tried]]:
     """Train on question and answer, as the prompt path asks without examples."""
     train = [_learnt(row, row.messages, brief) for row in brief.train]
     dev = [_learnt(row, row.messages, brief) for row in brief.dev[:DEV_ROWS]]
@@ -31,7 +33,7 @@ def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int)
 
 def fit_finetune_with_retrieval(
     brief: Brief, folder: Path, base: str, library: Library, number: int, share: Share, seed: int
-) -> FinetuneResult:
+) -> tuple[FinetuneResult, list[Tried]]:
     """Train on question, retrieved passages and answer (RAFT, 2403.10131): the passage that holds the answer is among
     distractors, except in a share of the rows, where it is taken out. `number` passages a row; rows with passages are
     long, so a step has fewer of them."""
@@ -77,22 +79,23 @@ def _train(
     share: Share,
     seed: int,
     batch_rows: int,
-) -> FinetuneResult:
+) -> tuple[FinetuneResult, list[Tried]]:
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / "train.jsonl", train)
     write_jsonl(folder / "dev.jsonl", within(dev, DEV_CHARACTERS))
-    return run(
-        FinetuneConfig(
-            data=str(folder / "train.jsonl"),
-            dev=str(folder / "dev.jsonl"),
-            base=base,
-            out=str(folder / "run"),
-            batch_rows=batch_rows,
-            epochs=EPOCHS,
-            max_minutes=_minutes(folder, share),
-            seed=seed,
-        )
+    config = FinetuneConfig(
+        data=str(folder / "train.jsonl"),
+        dev=str(folder / "dev.jsonl"),
+        base=base,
+        out=str(folder / "run"),
+        batch_rows=batch_rows,
+        epochs=EPOCHS,
+        max_minutes=_minutes(folder, share),
+        seed=seed,
     )
+    rate, tried = learning_rate(config, folder, share)
+    settings = {"learning_rate": rate, "max_minutes": _minutes(folder, share)}
+    return run(config.model_copy(update=settings)), tried
 
 
 def within(rows: Sequence[dict[str, Conversation]], most_characters: int) -> list[dict[str, Conversation]]:

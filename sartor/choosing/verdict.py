@@ -38,7 +38,6 @@ from numpy.typing import NDArray
 
 from sartor.base.errors import UsageError
 from sartor.choosing.explanation import why, would_change
-from sartor.choosing.figures import dollars
 from sartor.choosing.race import ALPHA, Edge, Edges, Measured, Race, Word
 from sartor.evaluation.statistics import (
     Comparison,
@@ -49,6 +48,7 @@ from sartor.evaluation.statistics import (
     mean_interval,
     paired_difference,
 )
+from sartor.reporting.figures import dollars
 
 DEFAULT_MARGIN = 0.02
 LIMITS = ("local_only", "p95_seconds", "cost_per_1k", "min_score", "margin")

@@ -47,6 +47,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "train a model on examples",
             "sartor finetune train.jsonl --base starter --adapter lora --out runs/tuned",
         ),
+        Verb(
+            "find-lr",
+            "search the learning rate of a fine-tuning run with short trials",
+            "sartor find-lr train.jsonl --base starter --minutes 5 --out runs/rate",
+        ),
         Verb("index", "put documents into a knowledge file", "sartor index handbook/ --out handbook.sqlite"),
     ),
     "measure": (
@@ -54,6 +59,22 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "evaluate",
             "score models on tasks, with intervals; compare two",
             "sartor evaluate runs/tuned my-task",
+        ),
+        Verb(
+            "plan",
+            "what a fine-tuning run will take: memory, time, disk, cost",
+            "sartor plan train.jsonl --base starter --price-per-hour 1.20",
+        ),
+        Verb(
+            "check",
+            "prove on your model and rows that training computes what it should",
+            "sartor check train.jsonl --base starter",
+        ),
+        Verb("runs", "list, show, compare and remove runs", "sartor runs compare runs/small runs/large"),
+        Verb(
+            "models",
+            "list base models on this machine; compare some on your held-out rows",
+            "sartor models compare starter other-model/ --data train.jsonl",
         ),
         Verb("doctor", "show what this machine and installation have, and what is wrong", "sartor doctor"),
     ),
@@ -65,6 +86,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb("search", "find passages in a knowledge file", 'sartor search handbook.sqlite "parental leave"'),
         Verb("chat", "talk to a model or a run", "sartor chat runs/tuned"),
+        Verb(
+            "export",
+            "write a model for other tools, scored again before it is done",
+            "sartor export runs/tuned --format gguf --out exported",
+        ),
         Verb("serve", "serve runs as an OpenAI-compatible endpoint", "sartor serve runs/my-task --port 8000"),
     ),
 }

@@ -43,7 +43,7 @@ class VerbParser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            raise self._unknown(unknown)
+            raise getattr(parsed, "parser_of_action", self)._unknown(unknown)  # of `sartor runs ls`, that of `ls`
         return parsed
 
     def _unknown(self, unknown: Sequence[str]) -> UsageError:

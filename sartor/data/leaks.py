@@ -17,6 +17,7 @@ from sartor.data.task_rows import normalised_question
 
 GRAM_CHARACTERS = 5
 NEAR_SIMILARITY = 0.8
+MOST_PAIRS_NAMED = 5
 HASH_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -46,6 +47,30 @@ class LeakReport:
             return "No test question stands among the rows to learn from, exactly or nearly."
         kinds = ((self.exact, "word for word"), (self.near, f"nearly (similarity from {NEAR_SIMILARITY})"))
         return "\n".join(line for pairs, how in kinds for line in _lines(pairs, how, most_pairs))
+
+
+@dataclass(frozen=True)
+class Contamination:
+    """Rows to learn from that ask what test rows ask: how many word for word, how many nearly, and the first pairs."""
+
+    exact: int
+    near: int
+    pairs: tuple[str, ...]
+
+
+def contamination(
+    asked: Sequence[tuple[str, str]], test: Sequence[Row], near_similarity: float = NEAR_SIMILARITY
+) -> Contamination:
+    """Compare what rows to learn from ask, as (text normalised, where the row stands), with test rows."""
+    test_texts = [normalised_question(row.messages) for row in test]
+    exact: set[int] = set()
+    near: set[int] = set()
+    pairs: list[str] = []
+    for index, test_index, similarity in similar_pairs([text for text, _ in asked], test_texts, near_similarity):
+        (exact if asked[index][0] == test_texts[test_index] else near).add(index)
+        if len(pairs) < MOST_PAIRS_NAMED:
+            pairs.append(f"{asked[index][1]} and {test[test_index].where} ({similarity:.2f})")
+    return Contamination(len(exact), len(near - exact), tuple(pairs))
 
 
 def check_leaks(task: Task) -> LeakReport:

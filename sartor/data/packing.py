@@ -1,4 +1,5 @@
-"""Rows of tokens packed into one sequence: no padding, and a beginning that all rows share is there only once."""
+"""Rows of tokens packed into one sequence: no padding, no token that nothing depends on, and a beginning that all rows
+share is there only once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -68,8 +69,14 @@ def first_trained(row: Rendered) -> int:
     return row.trained.index(True) if True in row.trained else len(row.ids)
 
 
+def needed_tokens(row: Rendered) -> int:
+    """How many of the row's first tokens its losses depend on: those before the last trained one, which is only
+    predicted. Of a row that trains nothing, all."""
+    return max((place for place in range(1, len(row.ids)) if row.trained[place]), default=len(row.ids))
+
+
 def pack(rows: Sequence[Rendered], share_prefix: bool = True) -> Batch:
-    """Put rows one behind the other; a common beginning goes to the front, once."""
+    """Put rows one behind the other, as far as they are needed; a common beginning goes to the front, once."""
     shared = shared_prefix_tokens(rows) if share_prefix else 0
     ids, positions = list(rows[0].ids[:shared]), list(range(shared))
     spans = [Span(0, shared)] if shared else []
@@ -79,9 +86,11 @@ def pack(rows: Sequence[Rendered], share_prefix: bool = True) -> Batch:
     owners: list[int] = []
     for owner, row in enumerate(rows):
         offset = len(ids) - shared  # where the row would begin if its prefix stood in front of it
-        ids += row.ids[shared:]
-        positions += range(shared, len(row.ids))
-        spans.append(Span(offset + shared, len(ids), prefixes))
+        needed = needed_tokens(row)
+        if needed > shared:
+            ids += row.ids[shared:needed]
+            positions += range(shared, needed)
+            spans.append(Span(offset + shared, len(ids), prefixes))
         for place in range(1, len(row.ids)):  # nothing comes before a row's first token, so nothing predicts it
             if row.trained[place]:
                 sources.append(offset + place - 1 if place > shared else shared - 1)

@@ -16,7 +16,6 @@ from sartor.models.attention import (
     blocks_of,
     heads_first,
     query_groups,
-    ungroup,
     write,
 )
 
@@ -79,7 +78,9 @@ class PrefixLayout:
             self.cache.shared[layer, place, 0] = tensor.transpose(0, 1)
         keys, values = self.cache.shared[layer]
         grouped = query_groups(query, self.blocks[0], key.shape[1])
-        return ungroup(attend_block(grouped, keys, values, 0, rule), self.blocks[0])
+        result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        write(result, attend_block(grouped, keys, values, 0, rule), self.blocks[0])
+        return result
 
 
 class PrefillLayout:
@@ -102,7 +103,7 @@ class PrefillLayout:
                 for front, tensor in zip(shared, (key, value), strict=True)
             )
             mixed = attend_block(query_groups(query, block, key.shape[1]), keys, values, shared.shape[3], rule)
-            write(result, ungroup(mixed, block), block)
+            write(result, mixed, block)
         return result
 
 

@@ -14,8 +14,8 @@ from sartor.data.packing import common_tokens
 from sartor.data.records import Conversation
 from sartor.generation.engine import Engine
 from sartor.generation.protocol import Reply, Sampling
-from sartor.models.attention import IMPLEMENTATION, register
-from sartor.models.hub import ModelLocation, load_model, load_tokenizer
+from sartor.models.forward import load_packed
+from sartor.models.hub import ModelLocation, load_tokenizer
 
 
 class LocalModel:
@@ -28,9 +28,8 @@ class LocalModel:
     @staticmethod
     def open(location: ModelLocation, dtype: torch.dtype | None = None) -> "LocalModel":
         """Load a model, with its adapter if it is one, in the number format this machine computes best in."""
-        register()
         place = device()
-        model = load_model(location.folder, dtype or compute_dtype(place), IMPLEMENTATION)
+        model = load_packed(location.folder, dtype or compute_dtype(place))
         if location.adapter is not None:
             load_adapter(model, location.adapter)
         return LocalModel(model.to(place), ChatFormat(load_tokenizer(location.folder)))

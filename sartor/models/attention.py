@@ -10,6 +10,7 @@ to the model's forward; training, prefill and decoding are three layouts with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 IMPLEMENTATION = "sartor_packed"
 SCORES_AT_ONCE = 2**20  # measured: scores of so many query-key pairs stay in the processor's cache
 FEWEST_QUERIES_AT_ONCE = 32
+KEPT_TOKENS = 512  # rows that see at most so many tokens keep their probabilities: 14 % more memory, 4 % less time
 PADDING_ALLOWED = 1.25  # rows of similar length are attended together when that pads them by at most this factor
 
 
@@ -84,29 +86,44 @@ def length_of(segment: Segment) -> int:
     return segment.end - segment.start
 
 
-@dataclass(frozen=True)
 class Block:
     """Segments of similar length with the same prefixes, attended in one padded batch.
 
     `index` [N, L] holds positions in the packed sequence; padded places repeat the segment's last token, and
-    `real` [N, L] is False there (None when nothing is padded).
+    `real` [N, L] is False there (None when nothing is padded). `context` [C] are the positions of the prefixes.
     """
 
-    index: Tensor
-    real: Tensor | None
-    context: Tensor | None  # [C] positions of the prefixes
-
-    @staticmethod
-    def of(segments: Sequence[Segment], device: torch.device) -> "Block":
+    def __init__(self, segments: Sequence[Segment], device: torch.device):
         longest = max(length_of(segment) for segment in segments)
         starts = torch.tensor([segment.start for segment in segments])[:, None]
         lengths = torch.tensor([length_of(segment) for segment in segments])[:, None]
         steps = torch.arange(longest)[None]
         real = steps < lengths
-        index = starts + torch.minimum(steps, lengths - 1)
         spans = [torch.arange(start, end) for start, end in segments[0].prefixes]
-        context = torch.cat(spans).to(device) if spans else None
-        return Block(index.to(device), None if bool(real.all()) else real.to(device), context)
+        self.index = (starts + torch.minimum(steps, lengths - 1)).to(device)
+        self.real = None if bool(real.all()) else real.to(device)
+        self.context = torch.cat(spans).to(device) if spans else None
+        self._rows: dict[tuple[int, int], Tensor] = {}
+
+    @property
+    def context_tokens(self) -> int:
+        return 0 if self.context is None else len(self.context)
+
+    def rows(self, heads: int, group: int) -> Tensor:
+        """Places of [N, heads / group, group, L] in a tensor [T · heads, D]: computed once, used in every layer."""
+        if (heads, group) not in self._rows:
+            order = torch.arange(heads, device=self.index.device).view(-1, group)[None, :, :, None]
+            self._rows[heads, group] = (self.index[:, None, None] * heads + order).flatten()
+        return self._rows[heads, group]
+
+    def rows_with_context(self, heads: int) -> Tensor:
+        """Places of [N, heads, C + L] in a tensor [T · heads, D], the prefixes in front."""
+        if (heads, 0) not in self._rows:
+            context = self.index[:, :0] if self.context is None else self.context.expand(len(self.index), -1)
+            tokens = torch.cat((context, self.index), 1)
+            order = torch.arange(heads, device=tokens.device)[None, :, None]
+            self._rows[heads, 0] = (tokens[:, None] * heads + order).flatten()
+        return self._rows[heads, 0]
 
 
 def blocks_of(segments: Sequence[Segment], device: torch.device) -> list[Block]:
@@ -118,11 +135,11 @@ def blocks_of(segments: Sequence[Segment], device: torch.device) -> list[Block]:
             padded = length_of(segment) * (len(group) + 1)
             real = sum(length_of(item) for item in group) + length_of(segment)
             if segment.prefixes != group[0].prefixes or padded > PADDING_ALLOWED * real:
-                blocks.append(Block.of(group, device))
+                blocks.append(Block(group, device))
                 group = []
         group.append(segment)
     if group:
-        blocks.append(Block.of(group, device))
+        blocks.append(Block(group, device))
     return blocks
 
 
@@ -143,20 +160,25 @@ class PackedLayout:
 def probabilities(query: Tensor, key: Tensor, context: int, first: int, rule: AttentionRule) -> Tensor:
     """softmax(query keyᵀ) of the queries `first ..` of each row, causal behind `context` tokens that all may see.
 
-    query [N, K, G, L, D] (G query heads on each of K key heads), key [N, K, S, D] with S = context + first + L
-    -> [N, K, G, L, S].
+    query [N, K, G, L, D] (G query heads on each of K key heads), scaled already; key [N, K, S, D] with
+    S = context + first + L -> [N, K, G, L, S].
     """
     rows, key_heads, group, length, width = query.shape
     scores = torch.matmul(query.reshape(rows, key_heads, group * length, width), key.transpose(-1, -2))
-    scores = scores.mul_(rule.scale).view(rows, key_heads, group, length, key.shape[2])
+    scores = scores.view(rows, key_heads, group, length, key.shape[2])
     if rule.softcap:
         scores = torch.tanh(scores / rule.softcap) * rule.softcap
     own = context + first
-    hidden = torch.ones(length, length, dtype=torch.bool, device=key.device).triu_(1)
-    scores[..., own:].masked_fill_(hidden, float("-inf"))
+    scores[..., own:].masked_fill_(future(length, key.device), float("-inf"))
     if rule.window is not None and own + length > rule.window:
         scores.masked_fill_(outside_window(own, length, rule.window, key.device), float("-inf"))
     return torch.softmax(scores, -1)
+
+
+@lru_cache(maxsize=64)
+def future(length: int, device: torch.device) -> Tensor:
+    """[length, length], True where a key comes after the query."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).triu_(1)
 
 
 def outside_window(seen: int, length: int, window: int, device: torch.device) -> Tensor:
@@ -165,31 +187,30 @@ def outside_window(seen: int, length: int, window: int, device: torch.device) ->
     return torch.arange(seen + length, device=device)[None] <= query_position - window
 
 
+def gathered(tensor: Tensor, places: Tensor) -> Tensor:
+    """Rows of [T, H, D], seen as [T · H, D], in one pass over memory."""
+    return tensor.reshape(-1, tensor.shape[-1]).index_select(0, places)
+
+
 def heads_first(tensor: Tensor, block: Block) -> Tensor:
     """[T, H, D] -> [N, H, L, D], the rows of the block."""
     rows, length = block.index.shape
-    return tensor[block.index.view(-1)].view(rows, length, *tensor.shape[1:]).transpose(1, 2)
+    heads, width = tensor.shape[1:]
+    return gathered(tensor, block.rows(heads, 1)).view(rows, heads, length, width)
 
 
 def with_context(tensor: Tensor, block: Block) -> Tensor:
     """Keys or values [T, K, D] of the block's rows with those of its prefixes in front: [N, K, C + L, D]."""
-    own = heads_first(tensor, block)
-    if block.context is None:
-        return own.contiguous()
-    shared = tensor[block.context].transpose(0, 1).expand(own.shape[0], -1, -1, -1)
-    return torch.cat((shared, own), 2)
+    heads, width = tensor.shape[1:]
+    return gathered(tensor, block.rows_with_context(heads)).view(len(block.index), heads, -1, width)
 
 
 def query_groups(query: Tensor, block: Block, key_heads: int) -> Tensor:
     """[T, H, D] -> [N, K, G, L, D]: query heads next to the key head they read."""
-    rows = heads_first(query, block)
-    return rows.reshape(rows.shape[0], key_heads, -1, *rows.shape[2:])
-
-
-def ungroup(tensor: Tensor, block: Block) -> Tensor:
-    """[N, K, G, L, D] -> [N * L, H, D]."""
-    rows, key_heads, group, length, width = tensor.shape
-    return tensor.permute(0, 3, 1, 2, 4).reshape(rows * length, key_heads * group, width)
+    rows, length = block.index.shape
+    heads, width = query.shape[1:]
+    group = heads // key_heads
+    return gathered(query, block.rows(heads, group)).view(rows, key_heads, group, length, width)
 
 
 def query_chunks(query: Tensor, context: int) -> list[tuple[int, int]]:
@@ -200,20 +221,29 @@ def query_chunks(query: Tensor, context: int) -> list[tuple[int, int]]:
     return [(start, min(start + step, length)) for start in range(0, length, step)]
 
 
-def attend_block(query: Tensor, key: Tensor, value: Tensor, context: int, rule: AttentionRule) -> Tensor:
-    """query [N, K, G, L, D], key and value [N, K, context + L, D] -> [N, K, G, L, D], chunk by chunk of queries."""
+def attend_block(
+    query: Tensor, key: Tensor, value: Tensor, context: int, rule: AttentionRule, kept: list[Tensor] | None = None
+) -> Tensor:
+    """query [N, K, G, L, D], key and value [N, K, context + L, D] -> [N, K, G, L, D], chunk by chunk of queries.
+
+    The chunks' probabilities [N, K, G · l, S] are put into `kept`.
+    """
     rows, key_heads, group, length, width = query.shape
     result = torch.empty_like(query, memory_format=torch.contiguous_format)
+    query = query * rule.scale
     for first, last in query_chunks(query, context):
         seen = context + last
         weights = probabilities(query[..., first:last, :], key[:, :, :seen], context, first, rule)
-        mixed = torch.matmul(weights.view(rows, key_heads, -1, seen), value[:, :, :seen])
+        weights = weights.view(rows, key_heads, -1, seen)
+        mixed = torch.matmul(weights, value[:, :, :seen])
         result[..., first:last, :] = mixed.view(rows, key_heads, group, last - first, width)
+        if kept is not None:
+            kept.append(weights)
     return result
 
 
 class _PackedAttention(torch.autograd.Function):
-    """Saves queries, keys, values and the result only; probabilities are computed again for the gradient
+    """Saves queries, keys, values and the result; probabilities of long rows are computed again for the gradient
     (as FlashAttention does, 2205.14135, appendix B), so memory grows with tokens, not with their square."""
 
     @staticmethod
@@ -221,86 +251,91 @@ class _PackedAttention(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: list[Block], rule: AttentionRule
     ) -> Tensor:
         result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        keeping = any(ctx.needs_input_grad[:3])
+        kept: list[list[Tensor]] = []
         for block in blocks:
-            context = 0 if block.context is None else len(block.context)
-            mixed = attend_block(
-                query_groups(query, block, key.shape[1]),
-                with_context(key, block),
-                with_context(value, block),
-                context,
-                rule,
-            )
+            queries = query_groups(query, block, key.shape[1])
+            keys, values = with_context(key, block), with_context(value, block)
+            kept.append([])
+            keep = kept[-1] if keeping and keys.shape[2] <= KEPT_TOKENS else None
             # A padded place repeats a real token with that token's own query and later keys than it may see, so
             # only the real places are written.
-            write(result, ungroup(mixed, block), block)
-        ctx.save_for_backward(query, key, value, result)
-        ctx.blocks, ctx.rule = blocks, rule
+            write(result, attend_block(queries, keys, values, block.context_tokens, rule, keep), block)
+        # Through save_for_backward, all of them: only so does activation checkpointing let them go.
+        ctx.save_for_backward(query, key, value, result, *(weights for each in kept for weights in each))
+        ctx.blocks, ctx.rule, ctx.num_kept = blocks, rule, [len(each) for each in kept]
         return result
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        query, key, value, result = ctx.saved_tensors
+        query, key, value, result, *saved = ctx.saved_tensors
+        kept = [[saved.pop(0) for _ in range(number)] for number in ctx.num_kept]
         grad_query = torch.empty_like(query, memory_format=torch.contiguous_format)
-        grad_key, grad_value = (torch.zeros(key.shape, dtype=torch.float32, device=key.device) for _ in range(2))
-        for block in ctx.blocks:
-            _backward_block(block, ctx.rule, (query, key, value, result, grad), (grad_query, grad_key, grad_value))
+        grad_key, grad_value = (torch.empty(key.shape, dtype=torch.float32, device=key.device) for _ in range(2))
+        # Blocks with less context first: what a prefix gets from the rows behind it is added to its own share.
+        blocks = sorted(zip(ctx.blocks, kept, strict=True), key=lambda pair: pair[0].context_tokens)
+        for block, probabilities in blocks:
+            _backward_block(
+                block, ctx.rule, probabilities, (query, key, value, result, grad), (grad_query, grad_key, grad_value)
+            )
         return grad_query, grad_key.to(key.dtype), grad_value.to(value.dtype), None, None
 
 
 def write(target: Tensor, rows: Tensor, block: Block) -> None:
-    """Put `rows` [N * L, H, D] at the block's real positions of `target` [T, H, D]."""
-    index = block.index.view(-1)
+    """Put `rows` [N, K, G, L, D] at the block's real positions of the contiguous `target` [T, K · G, D]."""
+    heads, width = target.shape[1:]
+    places, rows = block.rows(heads, rows.shape[2]), rows.reshape(-1, width)
     if block.real is not None:
-        keep = block.real.view(-1)
-        index, rows = index[keep], rows[keep]
-    target[index] = rows
+        keep = block.real[:, None].expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
+        places, rows = places[keep], rows[keep]
+    target.view(-1, width).index_copy_(0, places, rows)
 
 
 def _backward_block(
-    block: Block, rule: AttentionRule, inputs: tuple[Tensor, ...], outputs: tuple[Tensor, Tensor, Tensor]
+    block: Block,
+    rule: AttentionRule,
+    kept: Sequence[Tensor],
+    inputs: tuple[Tensor, ...],
+    outputs: tuple[Tensor, Tensor, Tensor],
 ) -> None:
     query, key, value, result, grad = inputs
     grad_query, grad_key, grad_value = outputs
-    key_heads = key.shape[1]
-    context = 0 if block.context is None else len(block.context)
+    key_heads, context = key.shape[1], block.context_tokens
     keys, values = with_context(key, block), with_context(value, block)
-    queries = query_groups(query, block, key_heads)
+    queries = query_groups(query, block, key_heads).mul_(rule.scale)
     grads = query_groups(grad, block, key_heads)
     if block.real is not None:
-        grads = grads * block.real[:, None, None, :, None]
+        grads.mul_(block.real[:, None, None, :, None])
     # rowsum(dO * O), the term that the softmax's own derivative needs
     inner = (grads * query_groups(result, block, key_heads)).sum(-1, keepdim=True, dtype=torch.float32).to(grads.dtype)
     rows, _, group, length, width = queries.shape
     query_out = torch.empty(queries.shape, dtype=query.dtype, device=query.device)
     key_out, value_out = (torch.zeros(keys.shape, dtype=torch.float32, device=key.device) for _ in range(2))
-    for first, last in query_chunks(queries, context):
+    for number, (first, last) in enumerate(query_chunks(queries, context)):
         seen = context + last
         chunk = slice(first, last)
         flat = (rows, key_heads, group * (last - first), -1)
-        weights = probabilities(queries[..., chunk, :], keys[:, :, :seen], context, first, rule)
-        chunk_grad = grads[..., chunk, :].reshape(flat)
-        value_out[:, :, :seen] += torch.matmul(weights.view(flat).transpose(-1, -2), chunk_grad)
-        score_grad = torch.matmul(chunk_grad, values[:, :, :seen].transpose(-1, -2)).view(weights.shape)
-        score_grad = score_grad.sub_(inner[..., chunk, :]).mul_(weights)
+        chunk_query, chunk_grad = queries[..., chunk, :].reshape(flat), grads[..., chunk, :].reshape(flat)
+        if not kept:
+            weights = probabilities(queries[..., chunk, :], keys[:, :, :seen], context, first, rule).view(flat)
+        else:
+            weights = kept[number]
+        value_out[:, :, :seen] += torch.matmul(weights.transpose(-1, -2), chunk_grad)
+        score_grad = torch.matmul(chunk_grad, values[:, :, :seen].transpose(-1, -2))
+        score_grad = score_grad.sub_(inner[..., chunk, :].reshape(flat)).mul_(weights)
         if rule.softcap:
-            score_grad *= softcap_slope(queries[..., chunk, :], keys[:, :, :seen], rule)
-        score_grad = score_grad.mul_(rule.scale).view(flat)
+            score_grad *= softcap_slope(chunk_query, keys[:, :, :seen], rule.softcap)
         query_out[..., chunk, :] = torch.matmul(score_grad, keys[:, :, :seen]).view(rows, key_heads, group, -1, width)
-        key_out[:, :, :seen] += torch.matmul(score_grad.transpose(-1, -2), queries[..., chunk, :].reshape(flat))
-    write(grad_query, ungroup(query_out, block), block)
+        key_out[:, :, :seen] += torch.matmul(score_grad.transpose(-1, -2), chunk_query)
+    write(grad_query, query_out.mul_(rule.scale), block)
     for target, block_grad in ((grad_key, key_out), (grad_value, value_out)):
-        own = block_grad[:, :, context:].transpose(1, 2).reshape(-1, *target.shape[1:])
-        if block.real is not None:
-            own = own * block.real.view(-1)[:, None, None]
-        target.index_add_(0, block.index.view(-1), own)
+        write(target, block_grad[:, :, context:].unsqueeze(2), block)
         if block.context is not None:
-            target.index_add_(0, block.context, block_grad[:, :, :context].sum(0).transpose(0, 1))
+            target[block.context] += block_grad[:, :, :context].sum(0).transpose(0, 1)
 
 
-def softcap_slope(query: Tensor, key: Tensor, rule: AttentionRule) -> Tensor:
-    """d softcap(s) / d s = 1 - tanh²(s / cap) at the scores of `probabilities`."""
-    rows, key_heads, group, length, width = query.shape
-    scores = torch.matmul(query.reshape(rows, key_heads, group * length, width), key.transpose(-1, -2))
-    capped = torch.tanh(scores * (rule.scale / float(rule.softcap or 1)))
-    return (1 - capped * capped).view(rows, key_heads, group, length, key.shape[2])
+def softcap_slope(query: Tensor, key: Tensor, cap: float) -> Tensor:
+    """d softcap(s) / d s = 1 - tanh²(s / cap) at the scores s of scaled queries [N, K, GL, D] and keys [N, K, S, D]."""
+    capped = torch.tanh(torch.matmul(query, key.transpose(-1, -2)) / cap)
+    return 1 - capped * capped

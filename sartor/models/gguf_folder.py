@@ -1,4 +1,4 @@
-"""A Llama-shaped GGUF file as a Hub folder: safetensors in bfloat16, tokenizer, chat template.
+"""A Llama-shaped GGUF file as a Hub folder: safetensors, tokenizer, chat template.
 
 Written out here instead of asked of transformers, whose GGUF loader gives SmolLM2 a wrong tokenizer (it
 leaves out the split into single digits, so "a  12" becomes other ids than the model was trained on) and may
@@ -14,32 +14,20 @@ import gguf
 import numpy as np
 import torch
 from safetensors.torch import save_file
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from sartor.base.errors import DataError
+from sartor.models.gguf_names import ARCHITECTURES, ROPE_FACTORS, Architecture, half_rotary, hub_name, rotary_heads
+from sartor.models.gguf_tokenizer import SPLITS, TokenizerFields, build_tokenizer
 
-CONTROL_TOKEN = 3  # gguf.TokenType.CONTROL
-LAYER_NAMES = {
-    "attn_norm": "input_layernorm",
-    "attn_q": "self_attn.q_proj",
-    "attn_k": "self_attn.k_proj",
-    "attn_v": "self_attn.v_proj",
-    "attn_output": "self_attn.o_proj",
-    "ffn_norm": "post_attention_layernorm",
-    "ffn_gate": "mlp.gate_proj",
-    "ffn_up": "mlp.up_proj",
-    "ffn_down": "mlp.down_proj",
-}
-OUTER_NAMES = {
-    "token_embd.weight": "model.embed_tokens.weight",
-    "output_norm.weight": "model.norm.weight",
-    "output.weight": "lm_head.weight",
-}
+ROPE_KEY = "sartor.rope_parameters"  # the file's own keys hold their result only
+SPECIAL_KEYS = {"bos": "bos_token_id", "eos": "eos_token_id", "pad": "padding_token_id", "unk": "unknown_token_id"}
 
 
-def convert_gguf(file: Path, folder: Path, name: str) -> None:
-    """Write the GGUF `file` (architecture llama, tokenizer smollm) as a Hub folder into the existing
-    `folder`.
+def convert_gguf(file: Path, folder: Path, name: str, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Write the GGUF `file` (of an architecture and a tokenizer we know) as a Hub folder into the existing
+    `folder`, weights unpacked to `dtype`.
 
     DataError when it is something else or damaged.
     """
@@ -48,115 +36,136 @@ def convert_gguf(file: Path, folder: Path, name: str) -> None:
         fields = {key: field.contents() for key, field in reader.fields.items()}
     except (ValueError, IndexError, KeyError) as error:
         raise DataError(f"not a readable GGUF file: {error}", where=str(file)) from error
-    kind = (fields.get("general.architecture"), fields.get("tokenizer.ggml.pre"))
-    if kind != ("llama", "smollm"):
-        raise DataError(f"architecture and tokenizer {kind} instead of ('llama', 'smollm')", where=str(file))
-    tensors = _tensors(reader, fields)
+    architecture = ARCHITECTURES.get(str(fields.get("general.architecture")))
+    if architecture is None or fields.get("tokenizer.ggml.pre") not in SPLITS:
+        kind = (fields.get("general.architecture"), fields.get("tokenizer.ggml.pre"))
+        raise DataError(f"architecture and tokenizer {kind} are not known", where=str(file))
+    stored = _Stored(architecture, fields, str(file))
+    tensors = stored.tensors(reader, dtype)
+    config = stored.config(name, dtype, set(tensors))
+    stored.check_rope(reader, config)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    _tokenizer(fields).save(str(folder / "tokenizer.json"))
-    (folder / "chat_template.jinja").write_text(fields["tokenizer.chat_template"])
-    _write_json(folder / "tokenizer_config.json", _tokenizer_config(fields))
-    _write_json(folder / "config.json", _model_config(fields, name, tied="lm_head.weight" not in tensors))
-    _write_json(folder / "generation_config.json", _special_ids(fields))
+    tokenizer = stored.tokenizer()
+    build_tokenizer(tokenizer).save(str(folder / "tokenizer.json"))
+    if tokenizer.template is not None:
+        (folder / "chat_template.jinja").write_text(tokenizer.template)
+    _write_json(folder / "tokenizer_config.json", stored.tokenizer_config(tokenizer))
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "generation_config.json", stored.generation_config())
 
 
-def _tensors(reader: gguf.GGUFReader, fields: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    heads, key_heads = fields["llama.attention.head_count"], fields["llama.attention.head_count_kv"]
-    tensors = {}
-    for tensor in reader.tensors:
-        values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
-        if tensor.name.endswith("attn_q.weight"):
-            values = _half_rotary(values, heads)
-        elif tensor.name.endswith("attn_k.weight"):
-            values = _half_rotary(values, key_heads)
-        weights = torch.from_numpy(np.array(values, dtype=np.float32))
-        tensors[_hub_name(tensor.name)] = weights.to(torch.bfloat16).contiguous()
-    return tensors
+class _Stored:
+    """The fields of a GGUF file, by what they mean."""
+
+    def __init__(self, architecture: Architecture, fields: Mapping[str, Any], where: str):
+        self.architecture, self.fields, self.where = architecture, fields, where
+
+    def size(self, key: str) -> Any:
+        """A field of the architecture. DataError when it is not there."""
+        full = f"{self.architecture.name}.{key}"
+        if full not in self.fields:
+            raise DataError(f"the file lacks {full}", where=self.where)
+        return self.fields[full]
+
+    def tensors(self, reader: gguf.GGUFReader, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+        heads, key_heads = self.size("attention.head_count"), self.size("attention.head_count_kv")
+        tensors = {}
+        for tensor in reader.tensors:
+            if tensor.name == ROPE_FACTORS:
+                continue
+            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+            turned = rotary_heads(tensor.name, heads, key_heads)
+            if turned is not None and self.architecture.interleaved:
+                values = half_rotary(values, turned)
+            weights = torch.from_numpy(np.array(values, dtype=np.float32))
+            try:
+                tensors[hub_name(tensor.name)] = weights.to(dtype).contiguous()
+            except KeyError:
+                raise DataError(f"the tensor {tensor.name} is not known", where=self.where) from None
+        return tensors
+
+    def tokenizer(self) -> TokenizerFields:
+        def field(name: str, default: Any = None) -> Any:
+            return self.fields.get(f"tokenizer.ggml.{name}", default)
+
+        return TokenizerFields(
+            pre=field("pre"),
+            tokens=field("tokens"),
+            types=field("token_type"),
+            merges=field("merges"),
+            special_ids=self.special_ids(),
+            add_bos=field("add_bos_token", False),
+            add_eos=field("add_eos_token", False),
+            template=self.fields.get("tokenizer.chat_template"),
+        )
+
+    def special_ids(self) -> dict[str, int]:
+        keys = {name: f"tokenizer.ggml.{key}" for name, key in SPECIAL_KEYS.items()}
+        return {name: self.fields[key] for name, key in keys.items() if key in self.fields}
+
+    def generation_config(self) -> dict[str, Any]:
+        """Special ids; more than one end where a turn ends with another token than a text."""
+        ids: dict[str, Any] = {f"{name}_token_id": index for name, index in self._model_ids().items()}
+        end_of_turn = self.fields.get("tokenizer.ggml.eot_token_id")
+        if end_of_turn is not None and end_of_turn != ids.get("eos_token_id"):
+            ids["eos_token_id"] = [index for index in (ids.get("eos_token_id"), end_of_turn) if index is not None]
+        return ids
+
+    def _model_ids(self) -> dict[str, int]:
+        return {name: index for name, index in self.special_ids().items() if name != "unk"}
+
+    def tokenizer_config(self, tokenizer: TokenizerFields) -> dict[str, Any]:
+        return {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            **{f"{name}_token": tokenizer.tokens[index] for name, index in tokenizer.special_ids.items()},
+            "model_max_length": self.size("context_length"),
+            "clean_up_tokenization_spaces": False,
+        }
+
+    def config(self, name: str, dtype: torch.dtype, tensors: set[str]) -> dict[str, Any]:
+        width, heads = self.size("embedding_length"), self.size("attention.head_count")
+        head_width = self.fields.get(f"{self.architecture.name}.attention.key_length", width // heads)
+        rope = {"rope_type": "default", "rope_theta": self.size("rope.freq_base")}
+        return {
+            "_name_or_path": name,
+            "architectures": [self.architecture.model_class],
+            "model_type": self.architecture.model_type,
+            "dtype": str(dtype).removeprefix("torch."),
+            "vocab_size": len(self.fields["tokenizer.ggml.tokens"]),
+            "hidden_size": width,
+            "intermediate_size": self.size("feed_forward_length"),
+            "num_hidden_layers": self.size("block_count"),
+            "num_attention_heads": heads,
+            "num_key_value_heads": self.size("attention.head_count_kv"),
+            "head_dim": head_width,
+            "hidden_act": "silu",
+            "max_position_embeddings": self.size("context_length"),
+            "rms_norm_eps": float(f"{self.size('attention.layer_norm_rms_epsilon'):.6g}"),  # stored as float32
+            "rope_parameters": json.loads(self.fields[ROPE_KEY]) if ROPE_KEY in self.fields else rope,
+            "attention_bias": "model.layers.0.self_attn.o_proj.bias" in tensors,
+            "mlp_bias": "model.layers.0.mlp.up_proj.bias" in tensors,
+            "tie_word_embeddings": "lm_head.weight" not in tensors,
+            **{f"{name}_token_id": index for name, index in self._model_ids().items()},
+        }
+
+    def check_rope(self, reader: gguf.GGUFReader, config: Mapping[str, Any]) -> None:
+        """DataError unless the settings of `config` turn queries and keys as the file does."""
+        factors = next((tensor.data for tensor in reader.tensors if tensor.name == ROPE_FACTORS), None)
+        expected = rope_factors(AutoConfig.for_model(**config))
+        given = np.ones_like(expected) if factors is None else np.asarray(factors, dtype=np.float32)
+        if given.shape != expected.shape or not np.allclose(given, expected, rtol=1e-5):
+            raise DataError(f"the settings of {ROPE_FACTORS} are not known", where=self.where)
 
 
-def _half_rotary(weights: np.ndarray, heads: int) -> np.ndarray:
-    """[heads * D, width] with rotary pairs (0, 1), (2, 3) … as llama.cpp has them -> pairs (0, D/2), (1, D/2
-    + 1) …"""
-    pairs = weights.shape[0] // heads // 2
-    return weights.reshape(heads, pairs, 2, weights.shape[1]).swapaxes(1, 2).reshape(weights.shape)
-
-
-def _hub_name(name: str) -> str:
-    if name in OUTER_NAMES:
-        return OUTER_NAMES[name]
-    block, number, layer, parameter = name.split(".")
-    return f"model.layers.{number}.{LAYER_NAMES[layer]}.{parameter}"
-
-
-def _tokenizer(fields: Mapping[str, Any]) -> Tokenizer:
-    """SmolLM2's own: byte-level BPE after splitting off every digit; no normalisation and nothing added
-    around the text.
-
-    The published vocabulary lacks the single bytes of a few control characters and of code points from
-    U+40000 on; as in every other tool these leave no token of their own.
-    """
-    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    merges = [(left, right) for left, right in (merge.split(" ") for merge in fields["tokenizer.ggml.merges"])]
-    tokenizer = Tokenizer(models.BPE(vocab={token: index for index, token in enumerate(tokens)}, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens(
-        [
-            AddedToken(token, normalized=False, special=True)
-            for token, kind in zip(tokens, types, strict=True)
-            if kind == CONTROL_TOKEN
-        ]
-    )
-    return tokenizer
-
-
-def _special_ids(fields: Mapping[str, Any]) -> dict[str, int]:
-    return {
-        "bos_token_id": fields["tokenizer.ggml.bos_token_id"],
-        "eos_token_id": fields["tokenizer.ggml.eos_token_id"],
-        "pad_token_id": fields["tokenizer.ggml.padding_token_id"],
-    }
-
-
-def _tokenizer_config(fields: Mapping[str, Any]) -> dict[str, Any]:
-    tokens = fields["tokenizer.ggml.tokens"]
-    ids = {**_special_ids(fields), "unk_token_id": fields["tokenizer.ggml.unknown_token_id"]}
-    return {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        **{name.removesuffix("_id"): tokens[number] for name, number in ids.items()},
-        "model_max_length": fields["llama.context_length"],
-        "clean_up_tokenization_spaces": False,
-    }
-
-
-def _model_config(fields: Mapping[str, Any], name: str, tied: bool) -> dict[str, Any]:
-    width, heads = fields["llama.embedding_length"], fields["llama.attention.head_count"]
-    return {
-        "_name_or_path": name,
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "dtype": "bfloat16",
-        "vocab_size": len(fields["tokenizer.ggml.tokens"]),
-        "hidden_size": width,
-        "intermediate_size": fields["llama.feed_forward_length"],
-        "num_hidden_layers": fields["llama.block_count"],
-        "num_attention_heads": heads,
-        "num_key_value_heads": fields["llama.attention.head_count_kv"],
-        "head_dim": width // heads,
-        "hidden_act": "silu",
-        "max_position_embeddings": fields["llama.context_length"],
-        "rms_norm_eps": float(f"{fields['llama.attention.layer_norm_rms_epsilon']:.6g}"),  # stored as float32
-        "rope_parameters": {"rope_type": "default", "rope_theta": fields["llama.rope.freq_base"]},
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": tied,
-        **_special_ids(fields),
-    }
+def rope_factors(config: Any) -> np.ndarray:
+    """By what the default rotary frequencies theta^(-2i/D) are divided, float32 [D/2]."""
+    rope = config.rope_parameters
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    default = rope["rope_theta"] ** -(np.arange(0, width, 2) / width)
+    if rope["rope_type"] == "default":
+        return np.ones(width // 2, dtype=np.float32)
+    frequencies, _ = ROPE_INIT_FUNCTIONS[rope["rope_type"]](config, torch.device("cpu"))
+    return (default / frequencies.double().numpy()).astype(np.float32)
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -1,10 +1,13 @@
 """From hidden states to the log-probabilities of given tokens, without ever holding the full logit matrix.
 
 The logits of a position are needed for a moment only: the gradient of log p(target) to the hidden state,
-u = W[target] - Σ_v p_v W[v], is one vector, whatever the loss later does with the log-probability. So each chunk of
-positions is projected, normalised and reduced to its log-probability and its u, and the logits are dropped.
+u = W[target] - Σ_v p_v W[v], is one vector, whatever the loss later does with the log-probability. So the logits are
+computed tile by tile (positions by vocabulary), each tile's share of the normaliser and of Σ_v e^(z_v) W[v] is added
+up under a running maximum (Milakov & Gimelshein, 1805.02867; Cut Cross-Entropy, 2411.09009), and the tile is dropped
+while it is still in the processor's cache.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-CHUNK_POSITIONS = 128  # measured: large enough for the matrix product, small enough for the processor's cache
+TILE_POSITIONS, TILE_TOKENS = 512, 1024  # measured: full speed of the matrix product, and a tile stays in cache
 
 
 @dataclass(frozen=True)
@@ -46,51 +49,108 @@ class _TokenLogProbs(torch.autograd.Function):
     ) -> Tensor:
         needs_grad = hidden.requires_grad or weight.requires_grad
         log_probs = torch.empty(len(targets), dtype=torch.float32, device=hidden.device)
+        normalizers = torch.empty_like(log_probs)
         slopes = torch.empty_like(hidden) if needs_grad else None
-        for start in range(0, len(targets), CHUNK_POSITIONS):
-            chunk = slice(start, start + CHUNK_POSITIONS)
-            log_probs[chunk], slope = _chunk(hidden[chunk], head, targets[chunk], temperature, needs_grad)
+        for start in range(0, len(targets), TILE_POSITIONS):
+            rows = slice(start, start + TILE_POSITIONS)
+            tiles = _Tiles(hidden[rows], weight, head, temperature)
+            at_target, normalizers[rows], slope = tiles.reduce(targets[rows], needs_grad)
+            log_probs[rows] = at_target - normalizers[rows]
             if slopes is not None and slope is not None:
-                slopes[chunk] = slope @ weight
-        ctx.save_for_backward(hidden, weight, targets, slopes)
+                slopes[rows] = slope
+        ctx.save_for_backward(hidden, weight, targets, slopes, normalizers)
         ctx.head, ctx.temperature = head, temperature
         return log_probs
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         (grad,) = grads
-        hidden, weight, targets, slopes = ctx.saved_tensors
+        hidden, weight, targets, slopes, normalizers = ctx.saved_tensors
         grad_hidden = slopes * grad[:, None].to(slopes.dtype)
         if not ctx.needs_input_grad[1]:
             return grad_hidden, None, None, None, None
         grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device)
-        for start in range(0, len(targets), CHUNK_POSITIONS):
-            chunk = slice(start, start + CHUNK_POSITIONS)
-            _, slope = _chunk(hidden[chunk], ctx.head, targets[chunk], ctx.temperature, True)
-            assert slope is not None
-            grad_weight += (slope * grad[chunk, None].to(slope.dtype)).t() @ hidden[chunk]
+        for start in range(0, len(targets), TILE_POSITIONS):
+            rows = slice(start, start + TILE_POSITIONS)
+            tiles = _Tiles(hidden[rows], weight, ctx.head, ctx.temperature)
+            tiles.add_weight_gradient(grad_weight, targets[rows], normalizers[rows], grad[rows])
         return grad_hidden, grad_weight.to(weight.dtype), None, None, None
 
 
-def _chunk(
-    hidden: Tensor, head: Head, targets: Tensor, temperature: float, want_slope: bool
-) -> tuple[Tensor, Tensor | None]:
-    """log p(target) float32 [n] and, if wanted, its derivative to the raw logits [n, V] in the weight's type."""
-    logits = head.logits(hidden)
-    shifted = logits / temperature if temperature != 1.0 else logits
-    normalizer = torch.logsumexp(shifted, -1, keepdim=True)
-    at_target = shifted.gather(1, targets[:, None])
-    log_probs = (at_target - normalizer)[:, 0]
-    if not want_slope:
-        return log_probs, None
-    cap_slope = None if head.softcap is None else 1 - (logits / head.softcap) ** 2
-    slope = (shifted - normalizer).exp_().neg_()
-    slope.scatter_add_(1, targets[:, None], torch.ones_like(at_target))
-    if cap_slope is not None:
-        slope.mul_(cap_slope)
-    if (factor := head.scale / temperature) != 1.0:
-        slope.mul_(factor)
-    return log_probs, slope.to(head.weight.dtype)
+class _Tiles:
+    """Logits of some positions, a tile of the vocabulary at a time, in memory that is used again for each tile.
+
+    hidden [P, d], weight [V, d]. z = softcap(scale · hidden weightᵀ) / temperature.
+    """
+
+    def __init__(self, hidden: Tensor, weight: Tensor, head: Head, temperature: float):
+        self.hidden, self.weight, self.head, self.temperature = hidden, weight, head, temperature
+        self._raw = torch.empty(len(hidden) * TILE_TOKENS, dtype=hidden.dtype, device=hidden.device)
+        self._exact = torch.empty(len(hidden) * TILE_TOKENS, dtype=torch.float32, device=hidden.device)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor, Tensor, Tensor]]:
+        """(first token, weight [v, d], z [P, v] float32, room [P, v] in the weight's type) of each tile."""
+        for first in range(0, len(self.weight), TILE_TOKENS):
+            weight = self.weight[first : first + TILE_TOKENS]
+            shape = (len(self.hidden), len(weight))
+            raw = self._raw[: shape[0] * shape[1]].view(shape)
+            torch.mm(self.hidden, weight.t(), out=raw)
+            exact = self._exact[: shape[0] * shape[1]].view(shape).copy_(raw)
+            yield first, weight, self._scaled(exact), raw
+
+    def _scaled(self, raw: Tensor) -> Tensor:
+        if self.head.scale != 1.0:
+            raw.mul_(self.head.scale)
+        if self.head.softcap is not None:
+            raw.div_(self.head.softcap).tanh_().mul_(self.head.softcap)
+        return raw.div_(self.temperature) if self.temperature != 1.0 else raw
+
+    def slope(self, z: Tensor) -> Tensor | float:
+        """d z / d (hidden weightᵀ) at z."""
+        factor = self.head.scale / self.temperature
+        return factor if self.head.softcap is None else (1 - (z * (self.temperature / self.head.softcap)) ** 2) * factor
+
+    def reduce(self, targets: Tensor, want_slope: bool) -> tuple[Tensor, Tensor, Tensor | None]:
+        """z of the targets [P], log Σ_v e^z_v [P] and, if wanted, d log p(target) / d hidden [P, d] in its type."""
+        largest = torch.full_like(self.hidden[:, :1], -torch.inf, dtype=torch.float32)
+        total, at_target = torch.zeros_like(largest), torch.zeros_like(largest)
+        mean = torch.zeros_like(self.hidden, dtype=torch.float32) if want_slope else None
+        for first, weight, z, room in self:
+            place = targets[:, None] - first
+            inside = (place >= 0) & (place < len(weight))
+            at_target = torch.where(inside, z.gather(1, place.clamp(0, len(weight) - 1)), at_target)
+            slope = self.slope(z) if want_slope else 1.0
+            larger = torch.maximum(largest, z.amax(1, keepdim=True))
+            shrunk = (largest - larger).exp_()
+            z.sub_(larger).exp_()
+            total.mul_(shrunk).add_(z.sum(1, keepdim=True))
+            largest = larger
+            if mean is not None:
+                room.copy_(z.mul_(slope) if isinstance(slope, Tensor) else z)
+                mean.mul_(shrunk).add_(room @ weight)
+        normalizer = largest + total.log()
+        if mean is None:
+            return at_target[:, 0], normalizer[:, 0], None
+        mean.div_(total)
+        own = self.slope(at_target)
+        if isinstance(own, float):
+            slopes = self.weight[targets].float().sub_(mean).mul_(own)
+        else:
+            slopes = self.weight[targets].float().mul_(own).sub_(mean)
+        return at_target[:, 0], normalizer[:, 0], slopes.to(self.hidden.dtype)
+
+    def add_weight_gradient(self, total: Tensor, targets: Tensor, normalizer: Tensor, grad: Tensor) -> None:
+        """total [V, d] += Σ_P grad · d log p(target) / d weight."""
+        for first, weight, z, room in self:
+            slope = self.slope(z)
+            own = slope * grad[:, None]
+            place = targets - first
+            inside = ((place >= 0) & (place < len(weight))).nonzero()[:, 0]
+            columns = place[inside]
+            z.sub_(normalizer[:, None]).exp_().neg_()
+            z[inside, columns] += 1
+            room.copy_(z.mul_(own))
+            total[first : first + len(weight)] += room.t() @ self.hidden
 
 
 def token_log_probs(hidden: Tensor, head: Head, targets: Tensor, temperature: float = 1.0) -> Tensor:

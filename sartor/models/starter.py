@@ -43,6 +43,7 @@ class Starter:
     disk_bytes: int
     members: str  # the folder in the wheel that holds the model
     folder: str  # in the cache; a new name whenever what is made of the wheel changes
+    licence: str = "apache-2.0"
 
 
 STARTERS = {

@@ -1,6 +1,6 @@
 """The settings that all about supervised fine-tuning shares: the run itself, its plan, its checks, its search."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -49,7 +49,17 @@ class SupervisedConfig(Config):
     patience: int | None = Field(3, ge=1, description="stop after so many evaluations without a better one")
     task: str | None = Field(None, description="task folder whose dev rows are answered and scored at each evaluation")
     best_by: Literal["loss", "score"] = Field("loss", description="which held-out figure decides what is kept")
+    parallel: Literal["ddp", "fsdp"] = Field(
+        "ddp", description="processes of torchrun each hold the model (ddp) or share out its layers' weights (fsdp)"
+    )
+    accept_changed_environment: bool = Field(
+        False, exclude=True, description="resume where rounding differs: other machine, torch, threads or processes"
+    )
     seed: int = Field(0, ge=0, description="of the adapter's start, the order of rows and dropout")
+
+    def shared_settings(self) -> dict[str, Any]:
+        """The settings that the run, its plan, its checks and its search have in common, without their own."""
+        return {name: getattr(self, name) for name in SupervisedConfig.model_fields}
 
     @property
     def peak_learning_rate(self) -> float:

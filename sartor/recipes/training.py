@@ -1,42 +1,51 @@
 """The parts that every training recipe is put together from."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 import sartor
 from sartor.adapters.lora import LoraSettings, add_lora
+from sartor.adapters.quantized import quantize_base
 from sartor.adapters.store import adapter_files
 from sartor.base.configuration import Config, dump_yaml
-from sartor.base.console import say, warn
+from sartor.base.console import say, say_marked, warn
 from sartor.base.device import compute_dtype, device
+from sartor.base.distributed import barrier, is_main, world_size
 from sartor.base.durable import Content
 from sartor.base.environment import describe_environment
 from sartor.base.errors import DataError, UsageError
-from sartor.base.run_folder import RunFolder, require_free
+from sartor.base.run_folder import FollowedRunFolder, RunFolder, require_free
 from sartor.base.seeds import seed_everything
 from sartor.data.bad_rows import BadRows
 from sartor.data.batches import BatchSource
 from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.formats import read_examples
+from sartor.data.leaks import contamination
 from sartor.data.packing import Batch
 from sartor.data.records import Example
 from sartor.data.split import split_dev
-from sartor.models.attention import IMPLEMENTATION, register
-from sartor.models.hub import context_tokens, load_model, load_tokenizer, resolve
+from sartor.data.task import Task
+from sartor.data.task_rows import normalised_question
+from sartor.models.export import model_files
+from sartor.models.forward import load_packed, recompute_activations
+from sartor.models.hub import context_tokens, load_tokenizer, resolve
 from sartor.recipes.held_out import HeldOutTask
+from sartor.recipes.planning import Plan
+from sartor.recipes.runs import noting_failure
 from sartor.recipes.supervised import SupervisedConfig
-from sartor.train.certificate import Certificate, certify, keep_rows_that_fit
+from sartor.train.certificate import CLOSE_MARK, OPEN_MARK, Certificate, certify, keep_rows_that_fit
 from sartor.train.likelihood import mean_loss
 from sartor.train.log_probs import batch_log_probs
-from sartor.train.loop import Evaluate, LoopSettings, evaluation_mode, training_mode
+from sartor.train.loop import Evaluate, LoopSettings
 from sartor.train.objectives.causal_lm import causal_lm_loss
+from sartor.train.parallel import place
 
 
 def check_run(config: Config, out: str) -> None:
@@ -56,16 +65,24 @@ def check_run(config: Config, out: str) -> None:
 def open_run(config: Config, out: str) -> Iterator[RunFolder]:
     """The run folder at `out`: a new one, or one made with the very same settings, to go on with.
 
-    To be opened when everything else was checked, so that a mistake leaves nothing behind.
+    To be opened when everything else was checked, so that a mistake leaves nothing behind. Of several processes the
+    main one opens it and the others follow.
     """
-    check_run(config, out)
     path = Path(out)
+    if not is_main():
+        barrier()
+        yield FollowedRunFolder(path)
+        return
+    check_run(config, out)
     with RunFolder.open(path) if (path / "config.yaml").is_file() else RunFolder.create(path) as folder:
         if not (path / "config.yaml").is_file():
             folder.write_text("config.yaml", dump_yaml(config))
         if not (path / "environment.json").is_file():
-            folder.write_json("environment.json", describe_environment())
-        yield folder
+            kind = type(config).__name__.removesuffix("Config").lower()
+            folder.write_json("environment.json", {"run": kind, **describe_environment()})
+        barrier()
+        with noting_failure(folder):
+            yield folder
 
 
 def read_conversations(config: SupervisedConfig) -> tuple[list[Example], list[Example], BadRows]:
@@ -92,7 +109,7 @@ def asked_before_the_answer(example: Example) -> str:
 
 def keep_rejects(bad_rows: BadRows, folder: RunFolder) -> None:
     """Tell of the rows that were left out, and keep them."""
-    if bad_rows.rejects:
+    if bad_rows.rejects and is_main():
         warn(f"{bad_rows.summary()}; kept in {folder.path / 'rejects.jsonl'}")
         bad_rows.write(folder.path / "rejects.jsonl")
 
@@ -103,9 +120,12 @@ def render_rows(
     """Rows to learn from and to hold out, those that fit and teach something, with the certificate of what will be
     learnt, told. DataError when nothing would be, or could be measured."""
     rows = render(train, chat)
-    certificate = certify(rows, chat, max_row_tokens)
+    certificate = replace(certify(rows, chat, max_row_tokens), contamination=_contamination(train, config.task))
+    found = certificate.contamination
+    tell = warn if found and (found["exact"] or found["near"]) else say
     for sentence in certificate.sentences():
-        say(sentence)
+        tell(sentence)
+    say_marked("the first row, what is learnt of it", certificate.shown[0], OPEN_MARK, CLOSE_MARK)
     dev_rows = render(dev, chat)
     kept, kept_dev = (_useful(each, max_row_tokens) for each in (rows, dev_rows))
     if len(kept_dev) < len(dev_rows):
@@ -115,6 +135,17 @@ def render_rows(
             "no held-out row fits", where=config.dev or config.data, hint="raise --max-row-tokens, or give --dev"
         )
     return kept, kept_dev, certificate
+
+
+def _contamination(train: Sequence[Example], task: str | None) -> dict[str, Any] | None:
+    """Which rows to learn from ask what the task's test rows ask."""
+    if task is None:
+        return None
+    asked = [
+        (normalised_question([turn for turn in row.messages[:-1] if turn["role"] != "system"]), row.where)
+        for row in train
+    ]
+    return {"test": task, **asdict(contamination(asked, Task.load(task).test))}
 
 
 def _useful(rows: Sequence[Rendered], max_row_tokens: int) -> list[Rendered]:
@@ -137,7 +168,8 @@ class Prepared:
     bad_rows: BadRows
 
     def source(self, config: SupervisedConfig) -> BatchSource:
-        return BatchSource(self.train_rows, config.batch_rows, config.micro_batch_tokens, config.seed)
+        rows, tokens = config.batch_rows, config.micro_batch_tokens
+        return BatchSource(self.train_rows, rows, tokens, config.seed, processes=world_size())
 
 
 def prepare(config: SupervisedConfig) -> Prepared:
@@ -155,37 +187,51 @@ def lora_settings(config: SupervisedConfig) -> LoraSettings | None:
     if config.adapter == "none":
         return None
     return LoraSettings(
-        config.lora_rank, config.lora_alpha, config.lora_dropout, config.rslora, tuple(config.lora_targets)
+        rank=config.lora_rank,
+        alpha=config.lora_alpha,
+        dropout=config.lora_dropout,
+        rank_stabilized=config.rslora,
+        weight_decomposed=config.dora,
+        targets=tuple(config.lora_targets),
     )
 
 
-def trainable_model(config: SupervisedConfig, base: Path) -> PreTrainedModel:
-    """The base model where it trains, with our attention and with what is trained; its start is a function of the
-    seed."""
-    register()
-    model = load_model(base, compute_dtype(device()), IMPLEMENTATION)
+def trainable_model(config: SupervisedConfig, base: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The model of `complete_model` where it trains: on the device, or shared out among processes."""
+    return place(complete_model(config, base, dtype), config.parallel)
+
+
+def complete_model(config: SupervisedConfig, base: Path, dtype: torch.dtype | None = None) -> PreTrainedModel:
+    """The base model with our attention and with what is trained, on the CPU, in the number format this machine
+    computes best in or in `dtype`; its start is a function of the seed."""
+    model = load_packed(base, dtype or compute_dtype(device()))
     lora = lora_settings(config)
     seed_everything(config.seed)
+    if config.adapter == "qlora":
+        quantize_base(model)
     if lora is None:
         model.requires_grad_(True)
     else:
         add_lora(model, lora)
-    return model.to(device())
+    if config.activation_checkpointing:
+        recompute_activations(model)
+    return model
 
 
 def trained_files(
     config: SupervisedConfig, model: PreTrainedModel, base: Path, base_name: str
 ) -> tuple[str, Mapping[str, Content]]:
-    """What was trained: the name of its folder in the run (adapter or model) and the folder's files."""
+    """What was trained: the name of its folder in the run (adapter or model) and, in the process that writes, the
+    folder's files."""
     lora = lora_settings(config)
+    if not is_main():
+        return ("model" if lora is None else "adapter"), {}
     if lora is None:
-        from sartor.models.export import model_files  # TEMPORARY place, until the file is there
-
         return "model", model_files(model, base)
     return "adapter", adapter_files(model, lora, base_name)
 
 
-def loop_settings(config: SupervisedConfig, plan: "Plan") -> LoopSettings:
+def loop_settings(config: SupervisedConfig, plan: Plan) -> LoopSettings:
     return LoopSettings(
         num_steps=plan.num_steps,
         learning_rate=config.peak_learning_rate,
@@ -197,6 +243,9 @@ def loop_settings(config: SupervisedConfig, plan: "Plan") -> LoopSettings:
         save_every=plan.evaluate_every,
         patience=config.patience,
         seed=config.seed,
+        optimizer=config.optimizer,
+        best_by="dev_score" if config.best_by == "score" else "dev_loss",
+        accept_changed_environment=config.accept_changed_environment,
     )
 
 
@@ -221,73 +270,10 @@ def supervised_loss(model: nn.Module, batch: Batch, num_trained: int) -> tuple[T
     return causal_lm_loss(batch_log_probs(model, batch), num_trained)
 
 
-PROBE_STEPS = 3
-EVALUATION_SHARE = 0.2  # of a limited time goes to held-out losses at most
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long to train, decided once and kept: a resumed run must follow the same schedule."""
-
-    num_steps: int
-    evaluate_every: int
-    seconds: float
-    dev_loss: float
-
-
-def plan_steps(
-    folder: RunFolder,
-    model: nn.Module,
-    source: BatchSource,
-    evaluate: Callable[[nn.Module], dict[str, float]],
-    config: SupervisedConfig,
-) -> Plan:
-    """Steps for the epochs asked for, or as many as `max_minutes` allows at the speed measured on real steps."""
-    if (folder.path / "plan.json").is_file():
-        return Plan(**folder.read_json("plan.json"))
-    with training_mode(model), evaluation_mode(model):
-        started = time.monotonic()
-        dev_loss = evaluate(model)["dev_loss"]
-        evaluation_seconds = time.monotonic() - started
-    step_seconds = measure_step(model, source)
-    num_steps = max(1, round(config.epochs * source.steps_per_epoch))
-    evaluations = config.evaluations
-    if config.max_minutes is not None:
-        evaluations = max(1, min(evaluations, int(EVALUATION_SHARE * config.max_minutes * 60 / evaluation_seconds)))
-        left = config.max_minutes * 60 - evaluations * evaluation_seconds
-        affordable = max(1, int(left / step_seconds))
-        if affordable < num_steps:
-            say(
-                f"{config.max_minutes:g} minutes allow {affordable} of {num_steps} steps "
-                f"({affordable / source.steps_per_epoch:.1f} epochs)"
-            )
-            num_steps = affordable
-    every = max(1, -(-num_steps // evaluations))
-    plan = Plan(num_steps, every, num_steps * step_seconds + num_steps / every * evaluation_seconds, dev_loss)
-    folder.write_json("plan.json", asdict(plan))
-    return plan
-
-
-def measure_step(model: nn.Module, source: BatchSource) -> float:
-    """Seconds of one optimizer step: real forward and backward passes on the first steps' rows, no update.
-
-    The first one warms up and is not counted.
-    """
-    seconds = []
-    with training_mode(model):
-        for step in range(PROBE_STEPS):
-            started = time.monotonic()
-            for batch in source.step(step):
-                loss, _ = supervised_loss(model, batch.to(device()), 1)
-                loss.backward()  # type: ignore[no-untyped-call]
-            model.zero_grad(set_to_none=True)
-            seconds.append(time.monotonic() - started)
-    return sum(seconds[1:]) / len(seconds[1:])
-
-
 def model_card(config: SupervisedConfig, result: Any, num_train: int, num_dev: int) -> str:
     """README.md of the run."""
-    return f"""# Adapter for {config.base}
+    layout = "`model/` is in the Hub's" if config.adapter == "none" else "`adapter/` is in PEFT's"
+    return f"""# {"Model" if config.adapter == "none" else "Adapter"} made from {config.base}
 
 Trained by Sartor {sartor.__version__} on `{Path(config.data).name}`: {num_train:,} rows, {num_dev:,} held out.
 
@@ -298,5 +284,5 @@ Trained by Sartor {sartor.__version__} on `{Path(config.data).name}`: {num_train
 {result.steps} steps, the best at step {result.best_step}{" (stopped early)" if result.stopped_early else ""}; \
 all settings in `config.yaml`, what was learnt in `certificate.json`, every step in `metrics.jsonl`.
 
-The folder `adapter/` is in PEFT's layout. Licences of the base model and of the rows apply.
+The folder {layout} layout. Licences of the base model and of the rows apply.
 """

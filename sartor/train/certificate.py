@@ -8,6 +8,7 @@ from sartor.base.errors import DataError
 from sartor.data.chat import ChatFormat, Rendered
 
 NUM_ROWS_SHOWN = 3
+OPEN_MARK, CLOSE_MARK = "⟦", "⟧"  # around what is learnt
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Certificate:
     template_hash: str
     template: str
     shown: list[str]
+    contamination: dict[str, object] | None = None  # with a task's test rows; None where no task was given
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -46,7 +48,19 @@ class Certificate:
             lines.append(f"end of turn is learnt in {self.rows_ending_inside_loss:,} of {self.rows:,} rows only")
         if self.largest_bos_count > 1:
             lines.append(f"some rows begin with {self.largest_bos_count} beginning-of-text tokens")
+        if self.contamination is not None:
+            lines.append(_contamination_sentence(self.contamination))
         return lines
+
+
+def _contamination_sentence(found: dict[str, object]) -> str:
+    if not found["exact"] and not found["near"]:
+        return f"no row asks what a test row of {found['test']} asks"
+    pairs = "; ".join(str(pair) for pair in found["pairs"])  # type: ignore[attr-defined]
+    return (
+        f"CONTAMINATED: {found['exact']} rows ask word for word what test rows of {found['test']} ask, "
+        f"{found['near']} nearly: {pairs}"
+    )
 
 
 def keep_rows_that_fit(rows: Sequence[Rendered], max_row_tokens: int) -> list[Rendered]:
@@ -96,7 +110,7 @@ def _ends_inside_loss(row: Rendered, chat: ChatFormat) -> bool:
     return last is not None and row.ids[last] in chat.stop_ids
 
 
-def show(row: Rendered, chat: ChatFormat, open_mark: str = "⟦", close_mark: str = "⟧") -> str:
+def show(row: Rendered, chat: ChatFormat, open_mark: str = OPEN_MARK, close_mark: str = CLOSE_MARK) -> str:
     """The row as text with control tokens, what is learnt between marks."""
     parts: list[str] = []
     start = 0

@@ -4,16 +4,22 @@ The random state and the data position are functions of the step, so the step al
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from torch import Tensor
 
+from sartor.base.console import warn
+from sartor.base.device import cpu_name, device
+from sartor.base.distributed import barrier, from_main, is_main, world_size
+from sartor.base.errors import DataError, UsageError
 from sartor.base.metrics import MetricsLog
 from sartor.base.run_folder import RunFolder
-from sartor.train.optimizer import load_optimizer_tensors, optimizer_tensors
+from sartor.train.masters import MasterWeights
+from sartor.train.optimizer import Optimizer
+from sartor.train.shards import Kind, SavedTensors, staged_files
 
 
 @dataclass
@@ -39,50 +45,137 @@ class LoopState:
 
 
 SAVED_FIELDS = ("step", "best", "best_step", "without_progress", "stopped_early", "train_loss", "seconds")
+TIMING_FILE = "timing.jsonl"
 
 
 class Checkpoints:
-    """Saves and restores a loop in its run folder; also writes metrics.jsonl."""
+    """Saves and restores a loop in its run folder; also writes metrics.jsonl, which is the same for the same run, and
+    timing.jsonl (`step`, `seconds` so far, `tokens_per_second` of the step), which never is.
+
+    Of several processes all call every method, and all see the folder; the main one writes what is whole.
+    """
 
     def __init__(self, run: RunFolder):
         self.run = run
-        self.metrics: MetricsLog = run.metrics()
+        self._logs = [run.metrics(), MetricsLog(run.path / TIMING_FILE)] if is_main() else []
 
-    def log(self, state: LoopState) -> None:
-        self.metrics.append(state.history[-1])
+    def log(self, state: LoopState, tokens_per_second: float) -> None:
+        """One line of metrics and one of timing, for the step just made."""
+        timing = {"step": state.step, "seconds": state.seconds, "tokens_per_second": tokens_per_second}
+        for log, record in zip(self._logs, (state.history[-1], timing), strict=False):
+            log.append(record)
 
-    def save(self, state: LoopState, trainable: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
-        self.metrics.sync()
-        progress = {name: getattr(state, name) for name in SAVED_FIELDS} | {"metrics_bytes": self.metrics.position}
-        weights = {name: parameter.detach().cpu().contiguous() for name, parameter in trainable.items()}
-        self.run.save_checkpoint(
-            state.step,
-            {
-                "weights.safetensors": save(weights),
-                "best.safetensors": save({name: value.cpu() for name, value in state.best_weights.items()}),
-                "optimizer.safetensors": save(optimizer_tensors(optimizer, trainable)),
-                "progress.json": json.dumps(progress, indent=2),
-            },
-        )
+    def save(self, state: LoopState, optimizer: Optimizer) -> None:
+        for log in self._logs:
+            log.sync()
+        place = self.run.path / "checkpoints" / f"shards-{state.step}"
+        with staged_files(place, _kinds(state, optimizer)) as files:
+            if not is_main():
+                return
+            progress = {name: getattr(state, name) for name in SAVED_FIELDS} | {
+                "metrics_bytes": self._logs[0].position,
+                "timing_bytes": self._logs[1].position,
+                "environment": environment(),
+            }
+            self.run.save_checkpoint(state.step, {**files, "progress.json": json.dumps(progress, indent=2)})
 
-    def restore(self, trainable: Mapping[str, nn.Parameter], optimizer: torch.optim.Optimizer) -> LoopState | None:
-        """Load the newest whole checkpoint into the parameters and the optimizer; None when there is none."""
-        found = self.run.newest_checkpoint()
-        if found is None:
-            self.metrics.rewind(0)
+    def restore(self, optimizer: Optimizer, accept_changed_environment: bool = False) -> LoopState | None:
+        """Load the newest whole checkpoint into weights and optimizer; None when there is none. UsageError when it
+        was made where numbers are rounded differently, unless that is accepted."""
+        folder = self._newest()
+        if folder is None:
+            self._rewind(0, 0)
             return None
-        progress = json.loads((found.folder / "progress.json").read_text())
-        self.metrics.rewind(progress.pop("metrics_bytes"))
-        weights = load_file(found.folder / "weights.safetensors")
-        with torch.no_grad():
-            for name, parameter in trainable.items():
-                parameter.copy_(weights[name])
-        load_optimizer_tensors(optimizer, trainable, load_file(found.folder / "optimizer.safetensors"))
+        progress = json.loads((folder / "progress.json").read_text())
+        _check_environment(progress.pop("environment"), folder, accept_changed_environment)
+        self._rewind(progress.pop("metrics_bytes"), progress.pop("timing_bytes"))
+        _load(folder, optimizer)
         state = LoopState(**progress)
-        best = load_file(found.folder / "best.safetensors")
-        state.best_weights = {name: value.to(trainable[name].device) for name, value in best.items()}
-        state.history = [json.loads(line) for line in self.metrics.path.read_text().splitlines()]
+        if state.best:
+            state.best_weights = _rows(folder, "best", optimizer.weights)
+        state.history = [json.loads(line) for line in (self.run.path / "metrics.jsonl").read_text().splitlines()]
         return state
 
     def close(self) -> None:
-        self.metrics.close()
+        for log in self._logs:
+            log.close()
+
+    def _newest(self) -> Path | None:
+        """The main process looks for it, so that all take the same."""
+        found = self.run.newest_checkpoint() if is_main() else None
+        (step,) = from_main([-1 if found is None else found.step])
+        return None if step < 0 else self.run.path / "checkpoints" / f"step-{int(step)}"
+
+    def _rewind(self, *positions: int) -> None:
+        for log, position in zip(self._logs, positions, strict=False):
+            log.rewind(position)
+        barrier()  # before the others read the metrics
+
+
+def environment() -> dict[str, Any]:
+    """What the rounding of sums depends on: bits are the same only where all of this is."""
+    on = device()
+    return {
+        "torch": torch.__version__,
+        "machine": torch.cuda.get_device_name(on) if on.type == "cuda" else cpu_name(),
+        "threads": torch.get_num_threads(),
+        "processes": world_size(),
+    }
+
+
+def _check_environment(saved: dict[str, Any], folder: Path, accepted: bool) -> None:
+    changed = [f"{name}: {saved[name]}, now {now}" for name, now in environment().items() if saved[name] != now]
+    if not changed:
+        return
+    if not accepted:
+        raise UsageError(
+            f"this run was begun elsewhere, so it would not go on bit for bit ({'; '.join(changed)})",
+            where=str(folder),
+            hint="go on where it was begun, or accept it with --accept-changed-environment",
+        )
+    if is_main():
+        warn(f"from here on the run is not bit for bit the one that was begun ({'; '.join(changed)})")
+
+
+def _kinds(state: LoopState, optimizer: Optimizer) -> dict[str, Kind]:
+    weights = optimizer.weights
+    return {
+        "weights": _kind(dict(weights.masters), weights),
+        "best": _kind(state.best_weights, weights),
+        "optimizer": _kind(optimizer.state(), weights),
+    }
+
+
+def _kind(tensors: dict[str, Tensor], weights: MasterWeights) -> Kind:
+    """Tensors named after the weight that they belong to (`…:NAME` or `NAME`) are shared out as it is."""
+    owners = {label: label.rpartition(":")[2] for label in tensors}
+    shared = {label for label, name in owners.items() if name in weights.sharded and tensors[label].ndim}
+    return Kind(
+        whole={label: tensor for label, tensor in tensors.items() if label not in shared},
+        shared={label: tensor for label, tensor in tensors.items() if label in shared},
+        num_rows={label: weights.shapes[owners[label]][0] for label in sorted(shared)},
+    )
+
+
+def _rows(folder: Path, kind: str, weights: MasterWeights) -> dict[str, Tensor]:
+    """This process's rows of each trained weight, on the weights' devices. DataError when others were saved."""
+    with SavedTensors(folder, kind) as saved:
+        if set(saved.names()) != weights.masters.keys():
+            raise DataError(
+                "this checkpoint holds other weights than those that are trained",
+                where=str(folder),
+                hint="give the settings that the run was begun with, or choose another --out",
+            )
+        return {name: saved.read(name, weights.rows(name)).to(each.device) for name, each in weights.masters.items()}
+
+
+@torch.no_grad()
+def _load(folder: Path, optimizer: Optimizer) -> None:
+    saved_rows = _rows(folder, "weights", optimizer.weights)
+    for name, master in optimizer.weights.masters.items():
+        master.copy_(saved_rows[name])
+    optimizer.weights.publish()
+    with SavedTensors(folder, "optimizer") as saved:
+        optimizer.load_state(
+            {label: saved.read(label, optimizer.weights.rows(label.rpartition(":")[2])) for label in saved.names()}
+        )

@@ -8,36 +8,59 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from sartor.base.console import progress
+from sartor.base.distributed import any_of, from_main, rank, sum_over
 from sartor.base.errors import Interrupted, SartorError
-from sartor.base.seeds import seed_everything
+from sartor.base.seeds import seed_step
 from sartor.base.signals import StopRequest
 from sartor.data.packing import Batch
-from sartor.train.checkpoint import Checkpoints, LoopState
-from sartor.train.optimizer import adamw, global_norm, trainable_parameters
-from sartor.train.schedule import ScheduleName, learning_rate_factor
+from sartor.train.checkpoint import LoopState
+from sartor.train.optimizer import Optimizer, OptimizerName, gradient_norm
+from sartor.train.parallel import deal, same_start, sum_gradients
+from sartor.train.schedule import DECAY_SHARE, DecayShape, ScheduleName, learning_rate_factor
 
 # (model, micro-batch, trained tokens of the whole step) -> (share of the loss, metrics to sum)
 LossOf = Callable[[nn.Module, Batch, int], tuple[Tensor, dict[str, float]]]
-# model -> metrics on held-out rows; `dev_loss` decides which weights are kept
+# model -> metrics on held-out rows, at least the one of LoopSettings.best_by; of several processes each computes all
+# of them (layers that are shared out can only be computed together), and the main one's count
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
 
 class Source(Protocol):
     def step(self, step: int) -> list[Batch]:
-        """The micro-batches of optimizer step `step`, always the same for the same step."""
+        """The micro-batches of optimizer step `step`, always the same for the same step and in every process."""
         ...
+
+
+class Keeper(Protocol):
+    """Where a run's state is kept and gone on from: its folder (`Checkpoints`), or memory."""
+
+    def restore(self, optimizer: Optimizer, accept_changed_environment: bool) -> LoopState | None: ...
+
+    def log(self, state: LoopState, tokens_per_second: float) -> None: ...
+
+    def save(self, state: LoopState, optimizer: Optimizer) -> None: ...
+
+
+class NotFinite(SartorError):
+    """A loss or gradient became infinite or no number: training diverged, and the step was not made."""
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """`evaluate_every` and `save_every` in steps; `patience` counts evaluations without a better `dev_loss`
-    before training stops (None: never); `clip_norm` bounds the gradient's norm."""
+    """How a model is trained.
+
+    `evaluate_every` and `save_every` in steps. `best_by` names the held-out metric that decides which weights are
+    kept: `dev_loss` (lower is better) or `dev_score` (higher; of equal scores the one with the lower `dev_loss`).
+    `patience` counts evaluations without a better one before training stops (None: never). `clip_norm` bounds the
+    gradient's norm. `decay_share` and `decay_shape` are of the schedule `wsd`. `accept_changed_environment` lets a
+    run go on where it cannot go on bit for bit (another machine, torch, number of threads or processes).
+    """
 
     num_steps: int
     learning_rate: float
@@ -49,6 +72,22 @@ class LoopSettings:
     save_every: int = 50
     patience: int | None = None
     seed: int = 0
+    optimizer: OptimizerName = "adamw"
+    decay_share: float = DECAY_SHARE
+    decay_shape: DecayShape = "sqrt"
+    best_by: Literal["dev_loss", "dev_score"] = "dev_loss"
+    accept_changed_environment: bool = False
+
+    def rate(self, step: int) -> float:
+        """The learning rate of 0-based `step`."""
+        return self.learning_rate * learning_rate_factor(
+            self.schedule,
+            step,
+            self.num_steps,
+            self.warmup_steps,
+            decay_share=self.decay_share,
+            decay_shape=self.decay_shape,
+        )
 
 
 @dataclass
@@ -70,37 +109,21 @@ def fit(
     loss_of: LossOf,
     settings: LoopSettings,
     evaluate: Evaluate | None = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Keeper | None = None,
 ) -> FitResult:
     """Train in place and leave the model with its best weights. Interrupted (exit 75) after a stop signal, with
-    everything saved; SartorError before the optimizer step if the loss or gradient is not finite."""
-    trainable = trainable_parameters(model)
-    optimizer = adamw(trainable, settings.weight_decay)
-    state = LoopState()
-    if checkpoints is not None and (found := checkpoints.restore(trainable, optimizer)) is not None:
-        state = found
-    started = time.monotonic() - state.seconds
-    with training_mode(model), StopRequest() as stop, progress("training", settings.num_steps) as bar:
-        bar.update(state.step)
-        while state.step < settings.num_steps and not state.stopped_early:
-            metrics = _step(model, source, loss_of, settings, trainable, optimizer, state.step)
-            state.record(metrics)
-            if evaluate is not None and _due(state.step, settings.evaluate_every, settings.num_steps):
-                _evaluate(model, evaluate, state, trainable, settings.patience)
-            state.seconds = time.monotonic() - started
-            bar.update(state.step, f"loss {state.train_loss:.3f}{_best_note(state)}")
-            last = state.step >= settings.num_steps or state.stopped_early
-            if checkpoints is not None:
-                checkpoints.log(state)
-                if last or stop.requested or state.step % settings.save_every == 0:
-                    checkpoints.save(state, trainable, optimizer)
-            if stop.requested and not last:
-                raise Interrupted(
-                    f"stopped after step {state.step} of {settings.num_steps}",
-                    hint="run the same command again to go on",
-                )
-    if state.best_weights:
-        _load(trainable, state.best_weights)
+    everything saved; NotFinite before the optimizer step if the loss or gradient is not finite."""
+    with Optimizer(model, settings.optimizer, settings.weight_decay) as optimizer:
+        state = None
+        if checkpoints is not None:
+            state = checkpoints.restore(optimizer, settings.accept_changed_environment)
+        if state is None:
+            state = LoopState()
+            same_start(optimizer.weights)
+        with training_mode(model), StopRequest() as stop:
+            _train(model, source, loss_of, settings, evaluate, checkpoints, optimizer, state, stop)
+        if state.best_weights:
+            optimizer.weights.load_model_weights(state.best_weights)
     return FitResult(
         state.step,
         state.best_step or state.step,
@@ -112,81 +135,131 @@ def fit(
     )
 
 
-def _step(
+def _train(
     model: nn.Module,
     source: Source,
     loss_of: LossOf,
     settings: LoopSettings,
-    trainable: dict[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-    step: int,
+    evaluate: Evaluate | None,
+    checkpoints: Keeper | None,
+    optimizer: Optimizer,
+    state: LoopState,
+    stop: StopRequest,
+) -> None:
+    """Steps from where `state` stands to the end."""
+    started = time.monotonic() - state.seconds
+    with progress("training", settings.num_steps) as bar:
+        bar.update(state.step)
+        while state.step < settings.num_steps and not state.stopped_early:
+            begun = time.monotonic()
+            state.record(_step(model, source, loss_of, settings, optimizer, state.step))
+            tokens_per_second = state.history[-1]["row_tokens"] / (time.monotonic() - begun)
+            if evaluate is not None and _due(state.step, settings.evaluate_every, settings.num_steps):
+                _evaluate(model, evaluate, state, optimizer, settings)
+            state.seconds = time.monotonic() - started
+            bar.update(state.step, f"loss {state.train_loss:.3f}{_best_note(state, settings.best_by)}")
+            last = state.step >= settings.num_steps or state.stopped_early
+            stopped = any_of(stop.requested)
+            if checkpoints is not None:
+                checkpoints.log(state, tokens_per_second)
+                if last or stopped or state.step % settings.save_every == 0:
+                    checkpoints.save(state, optimizer)
+            if stopped and not last:
+                raise Interrupted(
+                    f"stopped after step {state.step} of {settings.num_steps}",
+                    hint="run the same command again to go on",
+                )
+
+
+def _step(
+    model: nn.Module, source: Source, loss_of: LossOf, settings: LoopSettings, optimizer: Optimizer, step: int
 ) -> dict[str, float]:
-    """One optimizer step over all its micro-batches. The random state is a function of seed and step."""
-    seed_everything(settings.seed * 1_000_003 + step)
-    device = next(iter(trainable.values())).device
+    """One optimizer step over all its micro-batches. The random state is a function of seed, step and process."""
+    seed_step(settings.seed, step)
     batches = source.step(step)
-    num_trained = sum(batch.num_trained for batch in batches)
-    metrics: dict[str, float] = {}
-    for batch in batches:
-        loss, parts = loss_of(model, batch.to(device), num_trained)
-        if not math.isfinite(loss_value := float(loss.detach())):
-            raise SartorError(
-                f"the loss became {loss_value} at step {step + 1}; nothing was updated",
-                where=", ".join(filter(None, batch.where[:3])) or None,
-                hint="lower --learning-rate, or look at these rows",
-            )
-        loss.backward()  # type: ignore[no-untyped-call]
-        for name, value in parts.items():
-            metrics[name] = metrics.get(name, 0.0) + value
-    norm = global_norm(trainable)
+    if rank():
+        seed_step(settings.seed, step, rank())
+    metrics = _gradients(model, batches, loss_of, step)
+    sum_gradients(optimizer.weights)
+    norm = gradient_norm(optimizer.weights)
     if not math.isfinite(float(norm)):
-        raise SartorError(
-            f"the gradient became {float(norm)} at step {step + 1}; nothing was updated", hint="lower --learning-rate"
+        raise NotFinite(
+            f"the gradient became {float(norm)} at step {step + 1}; nothing was updated",
+            where=", ".join([where for batch in batches for where in batch.where if where][:3]) or None,
+            hint="lower --learning-rate, or look at this step's rows",
         )
-    torch.nn.utils.clip_grads_with_norm_(trainable.values(), settings.clip_norm, norm)
-    rate = settings.learning_rate * learning_rate_factor(
-        settings.schedule, step, settings.num_steps, settings.warmup_steps
-    )
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
+    torch.nn.utils.clip_grads_with_norm_(optimizer.weights.masters.values(), settings.clip_norm, norm)
+    rate = settings.rate(step)
+    optimizer.step(rate)
     return {
         "step": step + 1,
         **metrics,
         "learning_rate": rate,
         "gradient_norm": float(norm),
-        "trained_tokens": num_trained,
+        "trained_tokens": sum(batch.num_trained for batch in batches),
         "row_tokens": sum(batch.num_row_tokens for batch in batches),
     }
 
 
+def _gradients(model: nn.Module, batches: list[Batch], loss_of: LossOf, step: int) -> dict[str, float]:
+    """Gradients of the whole step, summed over micro-batches, in the optimizer's weights; the step's
+    summed metrics. SartorError, in every process, where a loss is not finite."""
+    device = next(model.parameters()).device
+    num_trained = sum(batch.num_trained for batch in batches)
+    metrics: dict[str, float] = {}
+    problem: SartorError | None = None
+    for batch, counts in deal(batches):
+        loss, parts = loss_of(model, batch.to(device), num_trained)
+        if problem is None and not math.isfinite(value := float(loss.detach())):
+            problem = _not_finite(value, batch, step)
+        (loss if counts else 0 * loss).backward()  # type: ignore[no-untyped-call]
+        for name, part in parts.items():
+            metrics[name] = metrics.get(name, 0.0) + (part if counts else 0.0)
+    if any_of(problem is not None):  # asked after the last backward pass, which takes all processes
+        raise problem or NotFinite(f"another process stopped at step {step + 1}; nothing was updated")
+    return dict(zip(metrics, sum_over(list(metrics.values())), strict=True))
+
+
+def _not_finite(loss: float, batch: Batch, step: int) -> NotFinite:
+    return NotFinite(
+        f"the loss became {loss} at step {step + 1}; nothing was updated",
+        where=", ".join(filter(None, batch.where[:3])) or None,
+        hint="lower --learning-rate, or look at these rows",
+    )
+
+
 def _evaluate(
-    model: nn.Module, evaluate: Evaluate, state: LoopState, trainable: dict[str, nn.Parameter], patience: int | None
+    model: nn.Module, evaluate: Evaluate, state: LoopState, optimizer: Optimizer, settings: LoopSettings
 ) -> None:
     with evaluation_mode(model):
-        scores = evaluate(model)
+        measured = evaluate(model)
+    scores = dict(zip(measured, from_main(list(measured.values())), strict=True))
     state.history[-1].update(scores)
-    if not state.best or scores["dev_loss"] < state.best["dev_loss"]:
+    if not math.isfinite(scores[settings.best_by]):
+        raise SartorError(
+            f"{settings.best_by} became {scores[settings.best_by]} after step {state.step}",
+            hint="lower --learning-rate; the last checkpoint is whole",
+        )
+    if not state.best or _goodness(scores, settings.best_by) > _goodness(state.best, settings.best_by):
         state.best, state.best_step, state.without_progress = dict(scores), state.step, 0
-        state.best_weights = {name: parameter.detach().clone() for name, parameter in trainable.items()}
+        state.best_weights = optimizer.weights.model_weights()
     else:
         state.without_progress += 1
-        state.stopped_early = patience is not None and state.without_progress >= patience
+        state.stopped_early = settings.patience is not None and state.without_progress >= settings.patience
+
+
+def _goodness(scores: dict[str, float], best_by: str) -> tuple[float, ...]:
+    """Greater is better."""
+    loss = -scores.get("dev_loss", 0.0)
+    return (scores["dev_score"], loss) if best_by == "dev_score" else (loss,)
 
 
 def _due(step: int, every: int, num_steps: int) -> bool:
     return step % every == 0 or step == num_steps
 
 
-def _best_note(state: LoopState) -> str:
-    return f", best dev loss {state.best['dev_loss']:.3f}" if state.best else ""
-
-
-@torch.no_grad()
-def _load(trainable: dict[str, nn.Parameter], weights: dict[str, Tensor]) -> None:
-    for name, parameter in trainable.items():
-        parameter.copy_(weights[name])
+def _best_note(state: LoopState, best_by: str) -> str:
+    return f", best {best_by.replace('_', ' ')} {state.best[best_by]:.3f}" if state.best else ""
 
 
 @contextmanager

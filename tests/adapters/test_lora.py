@@ -1,5 +1,6 @@
 """Our LoRA is PEFT's: same files, same logits, same gradients; merged it is the same function."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -132,7 +133,11 @@ def test_unknown_targets_are_named() -> None:
         add_lora(tiny_models.model("llama"), LoraSettings(targets=("qproj", "v_proj")))
 
 
-def test_adapters_we_cannot_compute_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA", "use_dora": true, "r": 4}')
-    with pytest.raises(DataError, match="plain LoRA"):
+@pytest.mark.parametrize("other", [{"peft_type": "IA3"}, {"bias": "all"}, {"rank_pattern": {"q_proj": 2}}])
+def test_adapters_we_cannot_compute_are_refused(other: dict[str, object], tmp_path: Path) -> None:
+    raw = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(raw))
+    assert read_settings(tmp_path)[0].rank == 4
+    (tmp_path / "adapter_config.json").write_text(json.dumps(raw | other))
+    with pytest.raises(DataError, match="can be loaded|cannot be loaded"):
         read_settings(tmp_path)

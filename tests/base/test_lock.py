@@ -51,3 +51,26 @@ def test_waiting_gets_the_lock_when_it_is_free(tmp_path):
 def test_a_lock_of_this_very_process_counts_too(tmp_path):
     with Lock(tmp_path / ".lock", "training"), pytest.raises(SartorError, match=f"process {os.getpid()}"):
         Lock(tmp_path / ".lock", "training").acquire()
+
+
+def test_who_looks_sees_whether_it_is_held_and_takes_nothing(tmp_path):
+    path = tmp_path / ".lock"
+    assert not Lock(path, "training").is_held() and not path.exists()
+    child = child_holding(path)
+    assert Lock(path, "training").is_held()
+    written = path.read_text()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert path.read_text() == written  # a crash leaves the holder's name
+    assert not Lock(path, "training").is_held()
+    with Lock(path, "training"):
+        assert Lock(path, "training").is_held()
+    assert not Lock(path, "training").is_held()
+
+
+def test_nonsense_in_the_file_of_a_held_lock_is_not_believed(tmp_path):
+    with Lock(tmp_path / ".lock", "training"):
+        for nonsense in ("[5", "7", "{}"):
+            (tmp_path / ".lock").write_text(nonsense)
+            with pytest.raises(SartorError, match="another process is training"):
+                Lock(tmp_path / ".lock", "training").acquire()

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from sartor.base.errors import SartorError
+from sartor.base.errors import DataError, SartorError
 from sartor.base.metrics import MetricsLog, read_metrics
 
 
@@ -53,7 +53,7 @@ def test_rewinding_makes_a_resumed_log_equal_to_an_uninterrupted_one(tmp_path):
         log.rewind(saved)
         for step in range(3, 6):
             log.append({"step": step})
-        with pytest.raises(ValueError):
+        with pytest.raises(DataError, match="fewer than the 10000"):
             log.rewind(10_000)
     assert paths[0].read_bytes() == paths[1].read_bytes()
 
@@ -82,3 +82,12 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
 
 def test_no_file_is_no_lines(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_listeners_hear_a_record_once_it_is_written(tmp_path):
+    path, heard = tmp_path / "metrics.jsonl", []
+    with MetricsLog(path, [lambda record: heard.append((record, read_metrics(path)[-1]["step"]))]) as log:
+        log.append({"step": 1, "loss": 0.5})
+        log.rewind(0)
+        log.append({"step": 2})
+    assert heard == [({"step": 1, "loss": 0.5}, 1), ({"step": 2}, 2)]

@@ -13,7 +13,7 @@ import torch
 
 from sartor.base import manifest
 from sartor.base.errors import DataError, SartorError, UsageError
-from sartor.base.run_folder import RunFolder
+from sartor.base.run_folder import RunFolder, require_free
 from sartor.base.tensor_file import TensorFile, read_tensors
 
 OPERATIONS = ("fsync", "rename", "replace", "unlink", "rmdir", "mkdir")
@@ -185,6 +185,32 @@ def test_only_one_process_writes(tmp_path):
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     RunFolder.open(tmp_path / "run").close()
+
+
+def test_a_run_that_died_in_its_very_first_write_can_be_made_again(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text("")
+    (tmp_path / "run" / ".config.yaml.new").write_text("ba")
+    require_free(tmp_path / "run")
+    RunFolder.create(tmp_path / "run").close()
+    assert [item.name for item in (tmp_path / "run").iterdir()] == [".lock"]
+
+
+def test_a_folder_in_which_another_process_makes_a_run_is_not_called_full(tmp_path):
+    with RunFolder.create(tmp_path / "run") as run:
+        run.write_text("config.yaml", "a: 1\n")
+        with pytest.raises(SartorError, match=f"process {os.getpid()} on .* is using this run folder"):
+            require_free(tmp_path / "run")
+    with pytest.raises(UsageError, match="already holds something"):
+        require_free(tmp_path / "run")
+
+
+def test_the_name_of_a_new_run_folder_is_synced(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (synced.append(os.readlink(f"/proc/self/fd/{file}")), sync(file)))
+    RunFolder.create(tmp_path / "run").close()
+    assert str(tmp_path.resolve()) in synced
 
 
 def test_create_refuses_a_folder_that_holds_something(tmp_path):

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -483,12 +484,58 @@ WRONG_USES = {
     "serve on no port": Wrong("serve base --port 70000", USAGE, "70000 is no port", "ports go from"),
     "serve two of one name": Wrong("serve base base", USAGE, "two models would both be called", "rename"),
     "serve nothing": Wrong("serve ./none", USAGE, "there is no model folder", "a model is"),
+    # --- before training ---
+    "plan without rows": Wrong("plan", USAGE, "DATA is missing", "rows to learn from"),
+    "plan for odd memory": Wrong("plan rows.jsonl --memory lots", USAGE, "--memory: .*'lots'", ".*match pattern"),
+    "check of no file": Wrong("check none.jsonl", DATA, "none.jsonl: there is no such file", ""),
+    "find-lr in no time": Wrong("find-lr rows.jsonl --minutes soon", USAGE, "--minutes: .*'soon'", ".*number"),
+    "models compared on nothing": Wrong("models compare base", USAGE, "name models and the rows", "sartor models"),
+    # --- export ---
+    "export nothing": Wrong("export ./none --out exported", USAGE, "there is no model folder ./none", "a model is"),
+    "export to nowhere": Wrong("export base", USAGE, "--out is missing", "folder to write"),
+    "export in a form that is none": Wrong(
+        "export base --format onnx --out exported", USAGE, "--format: .*'onnx'", ".*safetensors"
+    ),
+    "export an adapter that is none": Wrong(
+        "export base --format peft --out exported",
+        USAGE,
+        "--format peft: base has no adapter",
+        "export the whole model",
+    ),
+    "export an adapter in another type": Wrong(
+        "export adapter --format peft --dtype bf16 --out exported",
+        USAGE,
+        "--dtype: an adapter is exported as it was trained",
+        "leave --dtype out",
+        adapter,
+    ),
+    "export 8 bits as safetensors": Wrong(
+        "export base --dtype q8_0 --out exported", USAGE, "--dtype q8_0: safetensors has no q8_0", "use --format gguf"
+    ),
+    "export over something": Wrong(
+        "export base --out docs", USAGE, ".*docs: the folder already holds something else", "choose another --out"
+    ),
+    "export onto a file": Wrong("export base --out rows.jsonl", USAGE, ".*rows.jsonl: is a file", "choose another"),
+    "export over itself": Wrong(
+        "export adapter --out adapter", USAGE, ".*adapter: the model to export is in it", "choose another", adapter
+    ),
+    "export another model's adapter": Wrong(
+        "export adapter --out exported", DATA, "adapter/.*has shape", "load it on the base", other_adapter
+    ),
     # --- demo and doctor ---
     "demo in no time": Wrong("demo --budget soon --out run", USAGE, "--budget: 'soon' is not a time", "write 90s"),
     "demo over something": Wrong(
         "demo --out docs", USAGE, "docs: the folder already holds something", "choose another"
     ),
     "doctor with an argument": Wrong("doctor task", USAGE, "unexpected argument task", "`sartor doctor"),
+    # --- runs ---
+    "runs of what is none": Wrong(
+        "runs show task", USAGE, "task: is not a run folder", "a run folder holds config.yaml"
+    ),
+    "runs of what is not there": Wrong("runs show none", USAGE, "none: there is no such run", "`sartor runs ls`"),
+    "runs with a single one to compare": Wrong("runs compare run", USAGE, "one run cannot be compared", "name two"),
+    "runs removed where nobody is asked": Wrong("runs rm task --yes", USAGE, "task: is not a run folder", "a run fo"),
+    "runs with a misspelt option": Wrong("runs ls --jsno", USAGE, "unknown option --jsno", "did you mean --json"),
 }
 
 
@@ -566,7 +613,8 @@ def test_a_full_disk_is_told_with_both_sizes_and_the_run_can_be_begun_again(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sartor.models.heads import CHUNK_POSITIONS, Head, token_log_probs
+from sartor.models.heads import TILE_POSITIONS, Head, token_log_probs
 
 
 def full(hidden: torch.Tensor, head: Head, targets: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -18,7 +18,7 @@ def full(hidden: torch.Tensor, head: Head, targets: torch.Tensor, temperature: f
 @pytest.mark.parametrize("train_head", [False, True])
 def test_equals_autograd_on_the_full_logits(softcap: float | None, temperature: float, train_head: bool) -> None:
     torch.manual_seed(0)
-    positions = 2 * CHUNK_POSITIONS + 7
+    positions = 2 * TILE_POSITIONS + 7
     hidden = torch.randn(positions, 16, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(50, 16, dtype=torch.float64, requires_grad=train_head)
     targets = torch.randint(0, 50, (positions,))

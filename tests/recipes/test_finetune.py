@@ -71,6 +71,7 @@ def test_a_run_leaves_all_that_it_came_to(finished: tuple[FinetuneConfig, Finetu
     stored = json.loads((folder / "result.json").read_text())
     assert stored["best_step"] == result.best_step and stored["dev_loss"] == result.dev_loss
     assert not list(folder.rglob("*.new")) and not (folder / "rejects.jsonl").exists()
+    assert "the held-out loss fell from" in (folder / "report.html").read_text()
 
 
 def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
@@ -90,7 +91,7 @@ def test_the_same_command_again_answers_from_the_folder(
     finished: tuple[FinetuneConfig, FinetuneResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, result = finished
-    monkeypatch.setattr("sartor.recipes.training.load_model", None)  # nothing is trained
+    monkeypatch.setattr("sartor.recipes.training.load_packed", None)  # nothing is trained
     assert run(settings) == result
 
 
@@ -101,7 +102,7 @@ def test_other_settings_are_refused(finished: tuple[FinetuneConfig, FinetuneResu
 
 
 def test_minutes_limit_the_steps(base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sartor.recipes.training.measure_step", lambda model, source: 20.0)
+    monkeypatch.setattr("sartor.recipes.planning.measure_step", lambda *arguments: 20.0)
     result = run(config(base, rows, epochs=50, max_minutes=1.5, patience=None))
     plan = json.loads((result.out / "plan.json").read_text())
     assert result.steps == plan["num_steps"] == 4  # 90 s less a moment for held-out losses, at 20 s a step
@@ -178,3 +179,48 @@ def test_rows_longer_than_the_model_reads_are_left_out_and_counted(base: Path, r
     run(settings)
     certificate = json.loads((Path(settings.out) / "certificate.json").read_text())
     assert (certificate["rows"], certificate["rows_too_long"], certificate["max_row_tokens"]) == (40, 1, 4096)
+
+
+def test_a_sink_hears_every_step_once_though_the_run_was_stopped(
+    base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="no tensorboard")
+    settings = config(base, rows, sinks=["tensorboard"])
+
+    def fail(*arguments: object) -> None:
+        raise SartorError("stopped here")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sartor.recipes.training.adapter_files", fail)
+        with pytest.raises(SartorError, match="stopped here"):
+            run(settings)
+    folder = rows.parent / "run"
+    assert json.loads((folder / "failed.json").read_text()) == {"error": "stopped here"}
+    shutil.rmtree(folder / "checkpoints" / "step-4")  # steps 3 and 4 are computed again
+    run(settings)
+    assert not (folder / "failed.json").exists()
+    events = reader.EventAccumulator(str(folder / "tensorboard")).Reload()
+    metrics = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    logged = [(event.step, event.value) for event in events.Scalars("loss")]
+    assert logged == [(each["step"], pytest.approx(each["loss"])) for each in metrics] and len(logged) == 4
+    assert [event.step for event in events.Scalars("dev_loss")] == [2, 4]
+
+
+def test_rows_that_ask_what_the_test_asks_are_named(base: Path, rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    task = rows.parent / "task"
+    task.mkdir()
+    (task / "task.yaml").write_text("scorer: exact\n")
+    tiny_folders.write_rows(task / "dev.jsonl", [{"question": "what else", "answer": "blue"}])
+    tiny_folders.write_rows(task / "test.jsonl", [json.loads(rows.read_text().splitlines()[0])])
+    result = run(config(base, rows, task=str(task), epochs=1, evaluations=1))
+    found = json.loads((result.out / "certificate.json").read_text())["contamination"]
+    assert found["exact"] == 1 and found["test"] == str(task)
+    assert f"{rows}:1 and" in found["pairs"][0]
+    assert "CONTAMINATED" in " ".join(capsys.readouterr().err.split())
+
+
+def test_without_colours_what_is_learnt_stands_between_marks(
+    base: Path, rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(config(base, rows, epochs=0.1, evaluations=1))
+    assert "⟦between marks⟧" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from sartor.adapters.lora import LoraSettings, add_lora, lora_layers
+from sartor.data.chat import Rendered
 from sartor.data.packing import pack
 from sartor.models.forward import use_packed_attention
 from sartor.train.log_probs import batch_log_probs
@@ -46,8 +47,31 @@ def test_packed_rows_equal_rows_alone_and_transformers(family: str, shared: int)
 
 def test_a_shared_prefix_is_computed_once() -> None:
     rows = tiny_models.rows(LENGTHS, shared=9)
-    assert len(pack(rows).ids) == 9 + sum(LENGTHS)
-    assert len(pack(rows, share_prefix=False).ids) == sum(len(row.ids) for row in rows) == pack(rows).num_row_tokens
+    unneeded = len(rows)  # a row's last token is only predicted
+    assert len(pack(rows).ids) == 9 + sum(LENGTHS) - unneeded
+    alone = pack(rows, share_prefix=False)
+    assert len(alone.ids) + unneeded == sum(len(row.ids) for row in rows) == pack(rows).num_row_tokens
+
+
+def test_what_comes_after_the_last_trained_token_is_not_computed() -> None:
+    model = use_packed_attention(tiny_models.model())
+    whole = tiny_models.rows([12, 9])
+    cut = [Rendered(row.ids, [*row.trained[:-3], False, False, False]) for row in whole]
+    expected = batch_log_probs(model, pack(whole))
+    keep = [place for row, first in ((whole[0], 0), (whole[1], whole[0].num_trained))
+            for place in range(first, first + row.num_trained - 3)]  # fmt: skip
+    assert len(pack(cut).ids) == len(pack(whole).ids) - 6
+    torch.testing.assert_close(batch_log_probs(model, pack(cut)), expected[keep])
+
+
+def test_rows_that_begin_alike_and_learn_one_token_need_nothing_of_their_own() -> None:
+    model = use_packed_attention(tiny_models.model())
+    beginning = tiny_models.rows([12])[0].ids
+    rows = [Rendered([*beginning, token], [False] * 12 + [True]) for token in (5, 6)]
+    batch = pack(rows)
+    assert len(batch.ids) == 12 and len(batch.spans) == 1
+    alone = torch.cat([batch_log_probs(model, pack([row])) for row in rows])
+    torch.testing.assert_close(batch_log_probs(model, batch), alone)
 
 
 def test_rows_do_not_see_their_neighbours() -> None:

@@ -7,9 +7,11 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from sartor.adapters.lora import LoraSettings, add_lora
 from sartor.base.errors import Interrupted, SartorError
@@ -108,6 +110,79 @@ def test_the_best_weights_are_kept_and_training_stops_early() -> None:
         assert torch.equal(weight, seen[1][name])
 
 
+@pytest.mark.parametrize(
+    ("best_by", "best_step"),
+    [("dev_loss", 6), ("dev_score", 4)],  # of the equal scores of steps 2 and 4 that with the lower loss
+)
+def test_what_is_best_is_as_asked(best_by: Literal["dev_loss", "dev_score"], best_step: int) -> None:
+    figures = iter([(3.0, 0.5), (2.9, 0.5), (2.0, 0.4), (2.5, 0.3), (2.6, 0.2)])
+    model, seen = adapted(), []
+
+    def evaluate(model: torch.nn.Module) -> dict[str, float]:
+        seen.append(weights(model))
+        return dict(zip(("dev_loss", "dev_score"), next(figures), strict=True))
+
+    settings = LoopSettings(num_steps=10, learning_rate=1e-2, evaluate_every=2, best_by=best_by)
+    result = fit(model, source(100), supervised_loss, settings, evaluate)
+    assert (result.best_step, result.steps) == (best_step, 10)
+    for name, weight in weights(model).items():
+        assert torch.equal(weight, seen[best_step // 2 - 1][name])
+
+
+def test_patience_counts_scores_where_scores_decide() -> None:
+    figures = iter([(3.0, 0.5), (2.0, 0.4), (1.0, 0.3)])  # the loss falls on
+    settings = LoopSettings(num_steps=50, learning_rate=1e-2, evaluate_every=2, patience=2, best_by="dev_score")
+    result = fit(
+        adapted(),
+        source(100),
+        supervised_loss,
+        settings,
+        lambda model: dict(zip(("dev_loss", "dev_score"), next(figures), strict=True)),
+    )
+    assert (result.steps, result.best_step, result.stopped_early) == (6, 2, True)
+
+
+def test_a_held_out_figure_that_is_not_finite_stops_the_run() -> None:
+    settings = LoopSettings(num_steps=4, learning_rate=1e-2, evaluate_every=2)
+    with pytest.raises(SartorError, match="dev_loss became nan after step 2"):
+        fit(adapted(), source(100), supervised_loss, settings, lambda model: {"dev_loss": math.nan})
+
+
+def test_a_whole_model_in_bfloat16_learns_in_float32_and_resumes(tmp_path: Path) -> None:
+    """Every step is far below bfloat16's spacing, and a run stopped in the middle is the uninterrupted one."""
+
+    def run_whole(folder: Path, stop_after: int | None = None) -> torch.nn.Module:
+        model = use_packed_attention(tiny_models.model()).bfloat16().requires_grad_(True)
+        settings = LoopSettings(num_steps=8, learning_rate=1e-5, schedule="constant", save_every=1, seed=3)
+        steps = 0
+
+        def loss_of(*arguments: Any) -> tuple[torch.Tensor, dict[str, float]]:
+            nonlocal steps
+            steps += 1
+            if steps == stop_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return supervised_loss(*arguments)
+
+        with RunFolder.open(folder) if folder.is_dir() else RunFolder.create(folder) as run:
+            checkpoints = Checkpoints(run)
+            try:
+                fit(model, source(10_000), loss_of, settings, checkpoints=checkpoints)
+            finally:
+                checkpoints.close()
+        return model
+
+    run_whole(tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        run_whole(tmp_path / "stopped", stop_after=3)
+    run_whole(tmp_path / "stopped")
+    masters = [load_file(tmp_path / name / "checkpoints/step-8/weights.safetensors") for name in ("whole", "stopped")]
+    start = dict(use_packed_attention(tiny_models.model()).bfloat16().float().named_parameters())
+    for name, master in masters[0].items():
+        assert torch.equal(masters[1][name], master), name
+    moved = masters[0]["model.norm.weight"] - start["model.norm.weight"].detach()
+    assert 0 < float(moved.abs().max()) < 2**-8  # a weight of 1 would not have moved at all
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_stops_before_the_step(bad: float) -> None:
     model = adapted()
@@ -141,8 +216,9 @@ def run_in(folder: Path, stop_after: int | None = None) -> tuple[torch.nn.Module
     with run:
         checkpoints = Checkpoints(run)
         try:
-            result = fit(model, batches, loss_of, SETTINGS, lambda m: {"dev_loss": mean_loss(m, held_out, 1000)},
-                         checkpoints)
+            result = fit(
+                model, batches, loss_of, SETTINGS, lambda m: {"dev_loss": mean_loss(m, held_out, 1000)}, checkpoints
+            )
         finally:
             checkpoints.close()
     return model, result

@@ -16,7 +16,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 INK, MUTED, GRID, ACCENT, PAPER = "#010101", "#020202", "#030303", "#040404", "#050505"
-CLASSES = {INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", PAPER: "paper"}
+GOOD, BAD, SOME = "#060606", "#070707", "#080808"
+CLASSES = {
+    INK: "ink", MUTED: "muted", GRID: "grid", ACCENT: "accent", PAPER: "paper", GOOD: "good", BAD: "bad", SOME: "some",
+}  # fmt: skip
 
 
 @contextmanager

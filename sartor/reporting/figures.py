@@ -1,9 +1,13 @@
-"""Values of choice.json as figures that people read; what is absent is shown as a dash."""
+"""Values of JSON records as figures that people read; what is absent is shown as a dash."""
 
 import math
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from sartor.base.console import format_seconds
+
+BARS = "▁▂▃▄▅▆▇█"
 
 
 def number(value: Any) -> float | None:
@@ -54,6 +58,16 @@ def in_points(share: float) -> str:
     return f"{points:.1f}" if 0 < points < 1 else f"{points:.0f}"
 
 
+def sparkline(values: Sequence[float], width: int = 48) -> str:
+    """The values as a line of text, `█▆▃▂▁`: each sign is the mean of a stretch; without differences it is flat."""
+    count = min(width, len(values))
+    stretches = [values[i * len(values) // count : (i + 1) * len(values) // count] for i in range(count)]
+    means = [sum(stretch) / len(stretch) for stretch in stretches]
+    low, high = min(means, default=0.0), max(means, default=0.0)
+    top = len(BARS) - 1
+    return "".join(BARS[round(top * (mean - low) / (high - low))] if high > low else BARS[0] for mean in means)
+
+
 def plain(value: Any) -> str:
     """A value of the record in words: mappings and lists become comma-separated."""
     if isinstance(value, dict):
@@ -63,3 +77,8 @@ def plain(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "—" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def visible(text: str) -> str:
+    """Control characters and lone surrogates, which no XML may hold, as escapes that can be seen."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", lambda match: repr(match[0])[1:-1], text)

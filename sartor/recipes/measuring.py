@@ -1,0 +1,228 @@
+"""A supervised run in small: the steps that need most memory, a few typical ones, one evaluation, one checkpoint and
+the result, each done as the run does it.
+
+    python -m sartor.recipes.measuring FOLDER
+
+reads FOLDER/request.json and leaves FOLDER/measured.json (see `sartor.recipes.measured`). It is a process of its own,
+because a process's peak memory holds all that went before, and because the memory that an allocator keeps is part of
+what a run needs.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sartor.base.device import device, memory
+from sartor.base.energy import EnergyMeter
+from sartor.base.errors import SartorError
+from sartor.base.peak_memory import PeakMemory
+from sartor.base.run_folder import RunFolder
+from sartor.data.batches import BatchSource
+from sartor.data.chat import Rendered
+from sartor.recipes.measured import MEASURED_FILE, REQUEST_FILE, Measured, Memory, Times, Work
+from sartor.recipes.planning import Plan
+from sartor.recipes.step_count import epochs_steps
+from sartor.recipes.supervised import SupervisedConfig
+from sartor.recipes.training import (
+    Prepared,
+    held_out_measures,
+    loop_settings,
+    prepare,
+    supervised_loss,
+    trainable_model,
+    trained_files,
+)
+from sartor.train.checkpoint import Checkpoints, LoopState
+from sartor.train.loop import fit
+from sartor.train.optimizer import Optimizer, trainable_parameters
+from sartor.train.plan import ProbeSource, Speed, StepSize, mean_tokens, step_sizes, typical_steps, worst_steps
+
+EVALUATED_MICRO_BATCHES = 8  # of held-out rows at most, so that many rows do not make planning long
+FLOAT32_BYTES = 4
+
+
+class WatchedCheckpoints(Checkpoints):
+    """Checkpoints that tell what saving takes, and how large the optimizer's state and the masters are."""
+
+    def __init__(self, run: RunFolder, peak: PeakMemory):
+        super().__init__(run)
+        self.peak, self.seconds = peak, 0.0
+        self.optimizer_bytes = self.master_bytes = self.best_bytes = 0
+
+    def save(self, state: LoopState, optimizer: Optimizer) -> None:
+        weights = optimizer.weights
+        copies = [master for name, master in weights.masters.items() if master is not weights.parameters[name]]
+        self.master_bytes = bytes_of(copies)
+        self.optimizer_bytes = bytes_of(optimizer.state().values())
+        self.best_bytes = bytes_of(state.best_weights.values())
+        begun = time.perf_counter()
+        super().save(state, optimizer)
+        self.seconds = time.perf_counter() - begun
+        self.peak.end("checkpoint")
+
+
+class WatchedEvaluation:
+    """Evaluates as the run does, on a sample of the held-out rows, and tells what it takes."""
+
+    def __init__(self, config: SupervisedConfig, prepared: Prepared, peak: PeakMemory):
+        rows = sample_rows(prepared.dev_rows, EVALUATED_MICRO_BATCHES * config.micro_batch_tokens)
+        sampled = replace(prepared, dev_rows=rows)
+        self._loss = held_out_measures(config.model_copy(update={"task": None, "best_by": "loss"}), sampled)
+        self._all = held_out_measures(config, sampled) if config.task is not None else None
+        self._share = sum(len(row.ids) for row in prepared.dev_rows) / sum(len(row.ids) for row in rows)
+        self._peak = peak
+        self.begun = self.loss_seconds = self.generation_seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of all held-out rows, and of the answers."""
+        return self.loss_seconds * self._share + self.generation_seconds
+
+    def __call__(self, model: nn.Module) -> dict[str, float]:
+        self._peak.end("training")
+        self.begun = time.perf_counter()
+        measured = self._loss(model)
+        self.loss_seconds = time.perf_counter() - self.begun
+        self._peak.end("evaluation")
+        if self._all is not None:
+            measured = self._all(model)
+            self.generation_seconds = max(time.perf_counter() - self.begun - 2 * self.loss_seconds, 0.0)
+            self._peak.end("generation")
+        return measured
+
+
+def measure(config: SupervisedConfig, sample_steps: int, began: float, folder: Path) -> Measured:
+    """Do in small what the run would do, in the new `folder`. `began` is when the process was started (time.time)."""
+    peak = PeakMemory(device())
+    available = memory(device()).available_bytes + peak.now_bytes()
+    prepared = prepare(config)
+    model = trainable_model(config, prepared.base)
+    start_seconds, started_bytes = time.time() - began, peak.now_bytes()
+    peak.end("start")
+
+    source = prepared.source(config)
+    num_steps = epochs_steps(config, source.steps_per_epoch)
+    sizes = step_sizes(source, num_steps)
+    worst = worst_steps(sizes)
+    typical = typical_steps(sizes, sample_steps) if sample_steps else []
+    chosen = [*worst, *typical] if typical else [worst[0], *worst]  # the first step warms up and is not counted
+    probe = ProbeSource(source, [size.step for size in chosen])
+    evaluation = WatchedEvaluation(config, prepared, peak)
+    with RunFolder.create(folder) as run:
+        checkpoints = WatchedCheckpoints(run, peak)
+        settings = loop_settings(config, Plan(len(chosen), len(chosen), 0.0, 0.0))
+        with EnergyMeter() as energy:
+            begun = time.perf_counter()
+            fit(model, probe, supervised_loss, settings, evaluation, checkpoints)
+            fitting_seconds = time.perf_counter() - begun
+        checkpoints.close()
+        result_seconds = _write_result(config, model, prepared, run)
+        peak.end("result")
+
+    step_seconds = _differences([*probe.marks, evaluation.begun])
+    counted = len(typical) or len(worst)
+    speed = Speed.of([size.tokens for size in chosen[-counted:]], step_seconds[-counted:])
+    return Measured(
+        _work(model, source, num_steps, sizes, worst),
+        Memory(
+            device=str(device()),
+            available=available,
+            started=started_bytes,
+            weights=bytes_of([*model.parameters(), *model.buffers()]),
+            masters=checkpoints.master_bytes,
+            gradients=FLOAT32_BYTES * _count(trainable_parameters(model).values()),
+            optimizer_state=checkpoints.optimizer_bytes,
+            best=checkpoints.best_bytes,
+            phases=peak.phases,
+        ),
+        Times(
+            steps_tried=counted,
+            token=speed.seconds_per_token,
+            token_least=speed.least,
+            token_most=speed.most,
+            start=start_seconds,
+            evaluation=evaluation.seconds,
+            generation=evaluation.generation_seconds,
+            checkpoint=checkpoints.seconds,
+            result=result_seconds,
+            checkpoint_bytes=_folder_bytes(folder / "checkpoints"),
+            result_bytes=_folder_bytes(folder / "result"),
+            watts=energy.watt_hours * 3600 / fitting_seconds,
+            watts_source=energy.source,
+        ),
+    )
+
+
+def _work(model: nn.Module, source: BatchSource, num_steps: int, sizes: list[StepSize], worst: list[StepSize]) -> Work:
+    return Work(
+        parameters=_count(model.parameters()),
+        trained_parameters=_count(trainable_parameters(model).values()),
+        rows=len(source.rows),
+        epoch_row_tokens=sum(len(row.ids) for row in source.rows),
+        epoch_trained_tokens=sum(row.num_trained for row in source.rows),
+        steps_per_epoch=source.steps_per_epoch,
+        steps=num_steps,
+        step_tokens=mean_tokens(sizes),
+        step_row_tokens=sum(size.row_tokens for size in sizes) / len(sizes),
+        step_trained_tokens=sum(size.trained for size in sizes) / len(sizes),
+        worst_step=worst[0].step,
+        worst_tokens=worst[0].largest_tokens,
+        worst_rows=worst[0].largest_rows,
+        worst_trained_tokens=worst[-1].largest_trained,
+    )
+
+
+def _write_result(config: SupervisedConfig, model: Any, prepared: Prepared, run: RunFolder) -> float:
+    """Write what was trained as the run would; seconds."""
+    begun = time.perf_counter()
+    _, files = trained_files(config, model, prepared.base, config.base)
+    run.write_folder("result", files)
+    return time.perf_counter() - begun
+
+
+def sample_rows(rows: list[Rendered], most_tokens: int) -> list[Rendered]:
+    """Rows of about `most_tokens` tokens together, of all lengths alike and with the longest; all if they are fewer."""
+    ordered = sorted(rows, key=lambda row: len(row.ids), reverse=True)
+    every = -(-sum(len(row.ids) for row in rows) // most_tokens)
+    return ordered[:: max(every, 1)]
+
+
+def bytes_of(tensors: Iterable[Tensor]) -> int:
+    """Bytes of the tensors' elements."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
+def _count(parameters: Iterable[Tensor]) -> int:
+    return sum(parameter.numel() for parameter in parameters)
+
+
+def _differences(moments: list[float]) -> list[float]:
+    return [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def main(folder: Path) -> None:
+    request = json.loads((folder / REQUEST_FILE).read_text())
+    config = SupervisedConfig.model_validate(request["config"])
+    try:
+        found: dict[str, Any] = asdict(measure(config, request["sample_steps"], request["began"], folder / "run"))
+    except SartorError as error:
+        told = {"what": error.what, "where": error.where, "hint": error.hint}
+        found = {"error": told | {"exit_code": error.exit_code}}
+    except (torch.OutOfMemoryError, MemoryError):
+        found = {"out_of_memory": True}
+    (folder / MEASURED_FILE).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,178 @@
+"""`report.html` of a training run: what was trained, how it went, what to think of it, on one self-contained page.
+
+It reads nothing but the run folder: config.yaml, metrics.jsonl, and where they are there certificate.json, plan.json,
+result.json and environment.json. Metrics and settings that it does not know are shown under their own names.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sartor.base.console import format_seconds
+from sartor.base.durable import format_bytes
+from sartor.base.run_folder import RunFolder
+from sartor.reporting.figures import number, plain, visible
+from sartor.reporting.page import page_bytes, render_page
+from sartor.train.diagnosis import diagnose, gap_sentence
+from sartor.train.history import History, read_history, read_record, read_settings
+from sartor.train.run_charts import loss_charts, small_charts
+
+REPORT = "report.html"
+ADAPTERS = {"lora": "A LoRA adapter for", "qlora": "A LoRA adapter for the 4-bit", "none": "All weights of"}
+SOURCES = ("data", "prefs", "prompts", "task")
+CERTIFICATE_WORDS = {
+    "rows": "rows learnt from",
+    "row_tokens": "tokens in them",
+    "trained_tokens": "tokens that are learnt",
+    "trained_tokens_min": "learnt in a row, at least",
+    "trained_tokens_median": "learnt in a row, median",
+    "rows_without_trained_token": "rows left out: nothing in them is learnt",
+    "rows_too_long": "rows left out: too long",
+    "longest_row_tokens": "tokens of the longest row",
+    "max_row_tokens": "tokens that a row may have",
+    "rows_ending_inside_loss": "rows whose end of turn is learnt",
+    "largest_bos_count": "beginning-of-text tokens at most",
+    "template": "chat template",
+    "template_hash": "hash of the template",
+}
+LEARNT = re.compile(r"⟦(.*?)⟧", re.DOTALL)
+SHOWN_CHARACTERS = 4000
+TOLD_RESULTS = ("steps", "best_step", "dev_loss_before", "dev_loss", "train_loss", "stopped_early", "seconds")
+
+
+def write_run_report(folder: RunFolder) -> Path:
+    """Write `report.html` into the run folder and return its path. The same files give the same bytes.
+
+    DataError or UsageError where a file of the run cannot be read. To be called after result.json is written; before
+    that the page says that the run has not ended.
+    """
+    text = render_page(Path(__file__).with_name("run_report.html.jinja"), _page(folder.path))
+    folder.write_text(REPORT, page_bytes(text).decode())
+    return folder.path / REPORT
+
+
+def _page(run: Path) -> dict[str, Any]:
+    history, settings = read_history(run), read_settings(run)
+    certificate, environment = read_record(run / "certificate.json"), read_record(run / "environment.json")
+    diagnosis = diagnose(history)
+    named, other = small_charts(history)
+    return {
+        "name": visible(run.resolve().name),
+        "headline": headline(history, settings, certificate),
+        "summary": summary(history),
+        "diagnosis": diagnosis,
+        "gap": gap_sentence(diagnosis),
+        "loss": loss_charts(history),
+        "charts": named,
+        "other_charts": other,
+        "facts": facts(history),
+        "counts": [
+            (CERTIFICATE_WORDS.get(key, key), plain(value)) for key, value in certificate.items() if key != "shown"
+        ],
+        "rows": [learnt_parts(str(text)) for text in certificate.get("shown") or []],
+        "settings": [(key, plain(value)) for key, value in settings.items()],
+        "environment": [(key, plain(value)) for key, value in environment.items()],
+    }
+
+
+def headline(history: History, settings: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
+    """What was trained on what, and what became of the held-out loss, in one sentence."""
+    what = f"{ADAPTERS.get(str(settings.get('adapter')), 'A model from')} {_last_name(settings.get('base', 'a base'))}"
+    source = next((_last_name(settings[key]) for key in SOURCES if settings.get(key)), None)
+    rows = certificate.get("rows")
+    learnt_from = " of ".join(filter(None, (f"{rows:,} rows" if isinstance(rows, int) else "", source or "")))
+    start = f"{what}, trained on {learnt_from}" if learnt_from else f"{what}, trained"
+    before, after = history.dev_loss_before, history.best_value
+    if after is None:
+        return f"{start}."
+    if before is None:
+        return f"{start}: the held-out loss came to {after:.3f}."
+    word = "fell" if after < before else "rose"
+    return f"{start}: the held-out loss {word} from {before:.3f} to {after:.3f}."
+
+
+def summary(history: History) -> str:
+    """How long it went and which step was kept."""
+    if not history.steps:
+        return "No step has been taken yet."
+    planned = history.planned_steps
+    steps = (
+        f"{history.steps:,} steps" if planned in (None, history.steps) else f"{history.steps:,} of {planned:,} steps"
+    )
+    kept = "" if history.best_step is None else f"; the best was step {history.best_step:,}, and its weights were kept"
+    if history.stopped_early:
+        return f"{steps}{kept}. It stopped early, because the held-out figures had not improved for a while."
+    if not history.finished:
+        best = "" if history.best_step is None else f"; the best so far is step {history.best_step:,}"
+        return f"{steps} so far{best}. The run has not ended: the same command goes on with it."
+    return f"{steps}{kept}."
+
+
+def facts(history: History) -> list[tuple[str, str]]:
+    """Steps, time, tokens and whatever else the run recorded of itself."""
+    found: list[tuple[str, str]] = [("Steps", f"{history.steps:,}")]
+    if history.best_step is not None:
+        found.append(("Best step", f"{history.best_step:,}"))
+    if (before := history.dev_loss_before) is not None:
+        found.append(("Held-out loss before", f"{before:.4f}"))
+    if (after := history.best_value) is not None:
+        found.append(("Held-out loss of what was kept", f"{after:.4f}"))
+    if history.train_loss:
+        found.append(("Training loss at the end", f"{history.train_loss[-1][1]:.4f}"))
+    score = dict(history.series("dev_score")).get(history.best_step or 0)
+    if score is not None:
+        found.append(("Score of what was kept", f"{score:.3f}"))
+    if (seconds := run_seconds(history)) is not None:
+        found.append(("Time", format_seconds(seconds)))
+    trained = sum(value for _, value in history.series("trained_tokens"))
+    if trained:
+        found.append(("Tokens learnt, every pass counted", f"{trained:,.0f}"))
+    if speeds := sorted(value for _, value in history.series("tokens_per_second")):
+        found.append(("Tokens a second, median step", f"{speeds[len(speeds) // 2]:,.0f}"))
+    return found + [
+        (_words(key), _measure(key, value)) for key, value in history.result.items() if key not in TOLD_RESULTS
+    ]
+
+
+def run_seconds(history: History) -> float | None:
+    """How long training took: as the result says, else as far as the steps do."""
+    told = number(history.result.get("seconds"))
+    so_far = history.series("seconds")
+    return told if told is not None else so_far[-1][1] if so_far else None
+
+
+def learnt_parts(shown: str) -> list[tuple[str, bool]]:
+    """A row of the certificate in pieces: (text, is it learnt?). A long one is cut, and says so."""
+    hidden = len(shown) - SHOWN_CHARACTERS
+    pieces: list[tuple[str, bool]] = []
+    room = SHOWN_CHARACTERS
+    for place, piece in enumerate(LEARNT.split(shown)):
+        if piece[:room]:
+            pieces.append((piece[:room], place % 2 == 1))
+        room = max(0, room - len(piece))
+    return [*pieces, (f" … ({hidden:,} more characters)", False)] if hidden > 0 else pieces
+
+
+def _last_name(value: Any) -> str:
+    """The last part of a path or Hub id: what people call it."""
+    return visible(str(value).rstrip("/").rpartition("/")[2] or str(value))
+
+
+def _words(key: str) -> str:
+    """`peak_memory_bytes` -> `Peak memory`: the unit stands beside the figure."""
+    text = re.sub(r"_(seconds|bytes|wh)$", "", visible(key)).replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
+def _measure(key: str, value: Any) -> str:
+    """A figure with the unit that its name ends in."""
+    figure = number(value)
+    if figure is None or isinstance(value, bool):
+        return plain(value)
+    for unit, words in (("seconds", format_seconds), ("bytes", format_bytes)):
+        if key == unit or key.endswith(f"_{unit}"):
+            return words(figure)
+    if key.endswith("_wh"):
+        return f"{figure:.3g} Wh"
+    return plain(value) if isinstance(value, int) else f"{figure:.4g}"
