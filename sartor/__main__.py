@@ -1,5 +1,6 @@
-"""`python -m sartor` is the command `sartor`."""
+"""`python -m sartor` is the command `sartor`; torchrun starts it so."""
 
+from sartor.base.distributed import leave
 from sartor.cli.main import main
 
-raise SystemExit(main())
+leave(main())

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from sartor.adapters.lora import LoraSettings, add_lora
-from sartor.base.distributed import barrier, is_main, process_group, rank, world_size
+from sartor.base.distributed import barrier, is_main, leave, process_group, rank, world_size
 from sartor.base.errors import SartorError
 from sartor.base.run_folder import RunFolder
 from sartor.base.seeds import seed_everything
@@ -118,3 +118,4 @@ def main(jobs: list[list[Any]]) -> None:
 
 if __name__ == "__main__":
     main(json.loads(sys.argv[1]))
+    leave(0)
