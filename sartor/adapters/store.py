@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import nn
 from transformers import PreTrainedModel
 
 from sartor.adapters.lora import LoraLinear, LoraSettings, add_lora, lora_layers
 from sartor.adapters.quantized import QUANTIZATION, QuantizedLinear, is_quantized, quantize_base
 from sartor.base.errors import DataError
+from sartor.base.tensor_file import read_tensors
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 SETTINGS_FILE = "adapter_config.json"
@@ -164,10 +164,7 @@ def load_adapter(model: PreTrainedModel, folder: Path) -> LoraSettings:
     that what answers is what was trained."""
     settings, _ = read_settings(folder)
     path = folder / WEIGHTS_FILE
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise DataError(f"cannot read the adapter's weights: {error}", where=str(path), hint=DAMAGED_HINT) from None
+    tensors = read_tensors(path)
     if trained_on_quantized(folder):
         quantize_base(model)
     load_adapter_tensors(add_lora(model, settings), tensors, str(path))
