@@ -14,6 +14,7 @@ from typing import Any
 from sartor.base.distributed import is_main
 
 SECONDS_BETWEEN_PLAIN_LINES = 15.0
+MARKED_CONTEXT = 300  # characters
 
 
 @cache
@@ -31,11 +32,16 @@ def say(text: str) -> None:
 
 
 def say_marked(label: str, text: str, open_mark: str, close_mark: str) -> None:
-    """`text` with what stands between the marks in colour; where there are no colours, the marks stay."""
+    """`text` with what stands between the marks in colour; where there are no colours, the marks stay. Of much that
+    stands before the first mark only the beginning and the end are shown, and how much was left out."""
     if not is_main():
         return
     from rich.text import Text
 
+    left_out = text.find(open_mark) - 2 * MARKED_CONTEXT
+    if left_out > MARKED_CONTEXT:
+        end = MARKED_CONTEXT + left_out
+        text = f"{text[:MARKED_CONTEXT]} [… {left_out:,} characters …] {text[end:]}"
     screen = console()
     if screen.color_system is None:
         say(f"{label} ({open_mark}between marks{close_mark}): {text}")
