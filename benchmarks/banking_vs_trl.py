@@ -10,15 +10,13 @@ questions, answered by the same engine for both. Each side trains in a process o
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune_vs_trl import data_folder
+from benchmarks.finetune_vs_trl import data_folder, last_line
 
 TRAIN_ROWS, DEV_ROWS, ROWS_A_STEP, LEARNING_RATE = 1000, 100, 16, 5e-4
 INSTRUCTION = "Name the intent of the customer's message. Answer with the intent's name only."
@@ -70,12 +68,10 @@ def run_sartor(folder: Path, out: Path, epochs: float, adapter: str) -> dict[str
 def run_trl(folder: Path, out: Path, epochs: float) -> dict[str, Any]:
     """The rows in the order of Sartor's own batches, the adapter from the weights that Sartor starts with."""
     import torch
-    from datasets import Dataset
     from peft import LoraConfig, get_peft_model
-    from torch.utils.data import SequentialSampler
     from transformers import AutoModelForCausalLM
-    from trl import SFTConfig, SFTTrainer
 
+    from benchmarks.trl_peer import trainer
     from sartor.adapters.store import adapter_tensors
     from sartor.base.device import peak_rss_bytes
     from sartor.models.hub import load_tokenizer
@@ -96,37 +92,14 @@ def run_trl(folder: Path, out: Path, epochs: float) -> dict[str, Any]:
         part = name.rpartition(".weight")[0]
         own[f"{part}.default.weight"].data.copy_(value)
 
-    class InOrder(SFTTrainer):  # type: ignore[misc]
-        def _get_train_sampler(self, *args: Any, **settings: Any) -> SequentialSampler:
-            return SequentialSampler(self.train_dataset)
-
-    options = SFTConfig(
-        output_dir=str(out / "trl"),
-        per_device_train_batch_size=ROWS_A_STEP,
-        max_steps=steps,
-        learning_rate=LEARNING_RATE,
-        lr_scheduler_type="constant",
-        warmup_steps=0,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        optim="adamw_torch",
-        bf16=True,
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        max_length=None,
-        logging_steps=10,
-        save_strategy="no",
-        report_to=[],
-        completion_only_loss=True,
-        disable_tqdm=True,
-    )
+    settings_of_trl = {
+        "per_device_train_batch_size": ROWS_A_STEP,
+        "max_steps": steps,
+        "learning_rate": LEARNING_RATE,
+        "logging_steps": 10,
+    }
     data = [{"input_ids": row.ids, "completion_mask": [int(each) for each in row.trained]} for row in rows]
-    InOrder(
-        model=model,
-        args=options,
-        train_dataset=Dataset.from_list(data),
-        processing_class=load_tokenizer(prepared.base),
-    ).train()
+    trainer(model, data, load_tokenizer(prepared.base), out / "trl", settings_of_trl).train()
     minutes = (time.perf_counter() - started) / 60
     peak_gb = peak_rss_bytes() / 1e9
     model.save_pretrained(out / "adapter")
@@ -194,15 +167,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def child(side: str, *arguments: str) -> dict[str, Any]:
-    environment = os.environ | {
-        "TRL_EXPERIMENTAL_SILENCE": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    command = [sys.executable, "-m", "benchmarks.banking_vs_trl", "--side", side, *arguments]
-    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=environment, check=True)
-    found: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
-    return found
+    return last_line([sys.executable, "-m", "benchmarks.banking_vs_trl", "--side", side, *arguments])
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-RANK, ALPHA, CLIP_NORM = 16, 32.0, 1.0
+RANK, ALPHA, CLIP_NORM = 16, 32.0, 1.0  # the norm as in trl_peer
 LEARNING_RATES = {False: 2e-4, True: 2e-5}  # an adapter's; full training's
 ROWS_A_STEP = {"gsm8k": 8, "long": 2, "banking": 32}
 LONG_ROW_TOKENS = 2048
@@ -34,10 +34,14 @@ def data_folder() -> Path:
     return Path(os.environ.get("SARTOR_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def gsm8k() -> list[list[dict[str, str]]]:
+def gsm8k_rows() -> list[dict[str, str]]:
+    """GSM8K's train split: question and answer."""
     with gzip.open(data_folder() / "raw" / "gsm8k" / "train.jsonl.gz", "rt") as stream:
-        rows = [json.loads(line) for line in stream]
-    return [turns(row["question"], row["answer"]) for row in rows]
+        return [json.loads(line) for line in stream]
+
+
+def gsm8k() -> list[list[dict[str, str]]]:
+    return [turns(row["question"], row["answer"]) for row in gsm8k_rows()]
 
 
 def turns(question: str, answer: str) -> list[dict[str, str]]:
@@ -173,12 +177,10 @@ def matrix_product_peak(seconds: float = 3.0) -> float:
 
 def run_trl(options: argparse.Namespace) -> dict[str, Any]:
     import torch
-    from datasets import Dataset
     from peft import PeftModel
-    from torch.utils.data import SequentialSampler
     from transformers import AutoModelForCausalLM, TrainerCallback
-    from trl import SFTConfig, SFTTrainer
 
+    from benchmarks.trl_peer import trainer
     from sartor.base.device import peak_rss_bytes
     from sartor.models.hub import load_tokenizer, resolve
 
@@ -190,46 +192,22 @@ def run_trl(options: argparse.Namespace) -> dict[str, Any]:
         model = PeftModel.from_pretrained(model, folder, is_trainable=True)
     marks: list[float] = []
 
-    class InOrder(SFTTrainer):  # type: ignore[misc]
-        def _get_train_sampler(self, *args: Any, **settings: Any) -> SequentialSampler:
-            return SequentialSampler(self.train_dataset)
-
     class Marks(TrainerCallback):  # type: ignore[misc]
         def on_step_begin(self, *args: Any, **settings: Any) -> None:
             marks.append(time.perf_counter())
 
-    config = SFTConfig(
-        output_dir=str(folder / "trl"),
-        per_device_train_batch_size=batch,
-        max_steps=steps,
-        learning_rate=LEARNING_RATES[options.full],
-        lr_scheduler_type="constant",
-        warmup_steps=0,
-        weight_decay=0.0,
-        max_grad_norm=CLIP_NORM,
-        optim="adamw_torch",
-        bf16=True,
-        max_length=None,
-        use_cpu=not torch.cuda.is_available(),
-        gradient_checkpointing=False,
-        logging_steps=1,
-        save_strategy="no",
-        report_to=[],
-        dataloader_drop_last=True,
-        completion_only_loss=True,
-        disable_tqdm=True,
-    )
-    trainer = InOrder(
-        model=model,
-        args=config,
-        train_dataset=Dataset.from_list(rows),
-        callbacks=[Marks()],
-        processing_class=load_tokenizer(resolve(options.base)),
-    )
-    trainer.train()
+    settings = {
+        "per_device_train_batch_size": batch,
+        "max_steps": steps,
+        "learning_rate": LEARNING_RATES[options.full],
+        "logging_steps": 1,
+        "callbacks": [Marks()],
+    }
+    made = trainer(model, rows, load_tokenizer(resolve(options.base)), folder / "trl", settings)
+    made.train()
     marks.append(time.perf_counter())
     tokens = sum(len(row["input_ids"]) for row in rows[batch : steps * batch])
-    losses = [record["loss"] for record in trainer.state.log_history if "loss" in record]
+    losses = [record["loss"] for record in made.state.log_history if "loss" in record]
     return {"tokens_per_second": tokens / (marks[-1] - marks[1]), "peak_gb": peak_rss_bytes() / 1e9, "losses": losses}
 
 
@@ -237,14 +215,13 @@ def measure(side: str, options: argparse.Namespace, folder: Path) -> dict[str, A
     """Run one side in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.finetune_vs_trl", "--side", side, "--folder", str(folder)]
     command += ["--rows", options.rows, "--steps", str(options.steps), "--base", options.base]
-    environment = os.environ | {
-        "TRL_EXPERIMENTAL_SILENCE": "1",
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-    }
-    finished = subprocess.run(
-        command + ["--full"] * options.full, stdout=subprocess.PIPE, text=True, env=environment, check=True
-    )
+    return last_line(command + ["--full"] * options.full)
+
+
+def last_line(command: list[str]) -> dict[str, Any]:
+    """Run one side offline; what its last line of output says as JSON."""
+    quiet = {"TRL_EXPERIMENTAL_SILENCE": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    finished = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | quiet, check=True)
     found: dict[str, Any] = json.loads(finished.stdout.strip().splitlines()[-1])
     return found
 

@@ -8,7 +8,6 @@ set. The plan is right when memory is within 15 % and time within 25 %.
 """
 
 import argparse
-import gzip
 import json
 import os
 import subprocess
@@ -18,6 +17,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from benchmarks.finetune_vs_trl import gsm8k_rows
 
 MEMORY_TOLERANCE, TIME_TOLERANCE = 0.15, 0.25
 
@@ -44,9 +45,7 @@ COMMON = ("--batch-rows", "8", "--epochs", "1", "--evaluations", "2")
 
 def write_rows(file: Path, dev_file: Path, case: Case) -> None:
     """The case's rows, and a fifth as many to hold out."""
-    data = Path(os.environ.get("SARTOR_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    with gzip.open(data / "raw" / "gsm8k" / "train.jsonl.gz", "rt") as stream:
-        rows = [json.loads(line) for line in stream]
+    rows = gsm8k_rows()
     rows.sort(key=lambda row: len(row["question"]) + len(row["answer"]), reverse=case.long)
     held_out = case.rows // 5
     for path, chosen in ((dev_file, rows[:held_out]), (file, rows[held_out : held_out + case.rows])):

@@ -5,7 +5,6 @@ in turn 8-bit numbers in blocks of 256 (double quantization): 4.127 bits a weigh
 """
 
 import logging
-from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -126,20 +125,8 @@ def is_quantized(model: nn.Module) -> bool:
     return any(isinstance(module, QuantizedLinear) for module in model.modules())
 
 
-def base_bytes(model: nn.Module) -> int:
-    """Bytes of all frozen weights, tied ones once, and of what packed ones need."""
-    return sum(tensor.nbytes for tensor in _frozen(model))
-
-
 def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
     setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], layer)
-
-
-def _frozen(model: nn.Module) -> Iterator[Tensor]:
-    yield from (parameter for parameter in model.parameters() if not parameter.requires_grad)
-    for module in model.modules():
-        if isinstance(module, QuantizedLinear):
-            yield from module.buffers(recurse=False)
 
 
 @cache

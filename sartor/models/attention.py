@@ -19,7 +19,7 @@ from torch import Tensor
 IMPLEMENTATION = "sartor_packed"
 SCORES_AT_ONCE = 2**20  # measured: scores of so many query-key pairs stay in the processor's cache
 FEWEST_QUERIES_AT_ONCE = 32
-KEPT_TOKENS = 512  # rows that see at most so many tokens keep their probabilities: 14 % more memory, 4 % less time
+KEPT_TOKENS = 512  # rows that see more tokens do not keep their probabilities: they would take too much memory
 PADDING_ALLOWED = 1.25  # rows of similar length are attended together when that pads them by at most this factor
 
 
@@ -104,6 +104,7 @@ class Block:
         self.real = None if bool(real.all()) else real.to(device)
         self.context = torch.cat(spans).to(device) if spans else None
         self._rows: dict[tuple[int, int], Tensor] = {}
+        self._real_rows: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     @property
     def context_tokens(self) -> int:
@@ -115,6 +116,16 @@ class Block:
             order = torch.arange(heads, device=self.index.device).view(-1, group)[None, :, :, None]
             self._rows[heads, group] = (self.index[:, None, None] * heads + order).flatten()
         return self._rows[heads, group]
+
+    def real_rows(self, heads: int, group: int) -> tuple[Tensor | None, Tensor]:
+        """Which of `rows` are real (None: all), and those rows: where results are written to."""
+        places = self.rows(heads, group)
+        if self.real is None:
+            return None, places
+        if (heads, group) not in self._real_rows:
+            real = self.real[:, None].expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
+            self._real_rows[heads, group] = (real, places[real])
+        return self._real_rows[heads, group]
 
     def rows_with_context(self, heads: int) -> Tensor:
         """Places of [N, heads, C + L] in a tensor [T · heads, D], the prefixes in front."""
@@ -285,11 +296,9 @@ class _PackedAttention(torch.autograd.Function):
 def write(target: Tensor, rows: Tensor, block: Block) -> None:
     """Put `rows` [N, K, G, L, D] at the block's real positions of the contiguous `target` [T, K · G, D]."""
     heads, width = target.shape[1:]
-    places, rows = block.rows(heads, rows.shape[2]), rows.reshape(-1, width)
-    if block.real is not None:
-        keep = block.real[:, None].expand(-1, heads, -1).reshape(-1).nonzero()[:, 0]
-        places, rows = places[keep], rows[keep]
-    target.view(-1, width).index_copy_(0, places, rows)
+    real, places = block.real_rows(heads, rows.shape[2])
+    rows = rows.reshape(-1, width)
+    target.view(-1, width).index_copy_(0, places, rows if real is None else rows[real])
 
 
 def _backward_block(

@@ -15,8 +15,7 @@ from sartor.models.hub import load_model
 
 def load_packed(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The model in `folder` (errors as `load_model`), frozen, on the CPU, made ready for packed rows."""
-    register()
-    return fuse(load_model(folder, dtype, IMPLEMENTATION))
+    return use_packed_attention(load_model(folder, dtype))
 
 
 def use_packed_attention(model: PreTrainedModel) -> PreTrainedModel:
@@ -28,7 +27,7 @@ def use_packed_attention(model: PreTrainedModel) -> PreTrainedModel:
 
 def recompute_activations(model: PreTrainedModel) -> None:
     """Keep only each layer's input in training and compute the layer again for its gradient (Chen et al., 1604.06174):
-    less memory for about a third more time, same gradients. UsageError where the model's layers cannot."""
+    less memory for one more forward pass, same gradients. UsageError where the model's layers cannot."""
     if not model.supports_gradient_checkpointing:
         raise UsageError(
             f"{type(model).__name__} cannot compute its layers again",

@@ -1,8 +1,8 @@
 """RMS normalisation and the gated MLP as one operation each, with gradients that need the input only.
 
 The layers of transformers are written for reading: under autograd each of their steps keeps its own intermediate,
-float32 ones included. Here forward keeps the input and one number a row, and backward computes the rest again; a step
-takes about half the memory. Parameters keep their names, so files and adapters do not notice.
+float32 ones included. Here forward keeps the input and one number a row, and backward computes the rest again.
+Parameters keep their names, so files and adapters do not notice.
 """
 
 from typing import Any

@@ -23,6 +23,7 @@ from sartor.data.bad_rows import BadRows
 from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.formats import read_examples
 from sartor.data.records import Example
+from sartor.data.task import Task
 from sartor.generation.engine import Engine
 from sartor.generation.local import LocalModel, context_tokens
 from sartor.generation.protocol import Sampling
@@ -136,7 +137,7 @@ def _prompt(chat: ChatFormat, example: Example) -> list[int]:
 
 
 def _score(model: LocalModel, task: str | None) -> float | None:
-    return None if task is None else HeldOutTask.open(task, model.chat).score(model.model)
+    return None if task is None else HeldOutTask.of(Task.load(task), model.chat).score(model.model)
 
 
 def _training(request: CandidateRequest, folder: Path) -> FinetuneConfig:

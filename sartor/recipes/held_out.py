@@ -27,11 +27,11 @@ class HeldOutTask:
     sampling: Sampling
 
     @staticmethod
-    def open(folder: str, chat: ChatFormat) -> "HeldOutTask":
+    def of(task: Task, chat: ChatFormat) -> "HeldOutTask":
         """DataError when the task has no dev questions to ask."""
-        task = Task.load(folder)
         if not task.dev:
-            raise DataError("holds no dev rows to score by", where=folder, hint="add dev.jsonl or train.jsonl")
+            where, hint = str(task.folder), "add dev.jsonl or train.jsonl"
+            raise DataError("holds no dev rows to score by", where=where, hint=hint)
         rows = task.dev[:MOST_QUESTIONS]
         length = answer_tokens([*task.train, *task.dev], chat)
         return HeldOutTask(task, rows, chat, Sampling(max_new_tokens=length))

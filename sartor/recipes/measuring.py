@@ -74,8 +74,8 @@ class WatchedEvaluation:
     def __init__(self, config: SupervisedConfig, prepared: Prepared, peak: PeakMemory):
         rows = sample_rows(prepared.dev_rows, EVALUATED_MICRO_BATCHES * config.micro_batch_tokens)
         sampled = replace(prepared, dev_rows=rows)
-        self._loss = held_out_measures(config.model_copy(update={"task": None, "best_by": "loss"}), sampled)
-        self._all = held_out_measures(config, sampled) if config.task is not None else None
+        self._loss = held_out_measures(config.model_copy(update={"best_by": "loss"}), replace(sampled, task=None))
+        self._all = held_out_measures(config, sampled) if prepared.task is not None else None
         self._share = sum(len(row.ids) for row in prepared.dev_rows) / sum(len(row.ids) for row in rows)
         self._peak = peak
         self.begun = self.loss_seconds = self.generation_seconds = 0.0

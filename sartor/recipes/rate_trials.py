@@ -174,7 +174,7 @@ class RateTrials:
 
     def __call__(self, rate: float, steps: int, repeat: int) -> Floats | None:
         seed = self.config.seed + repeat
-        source = BatchSource(self.prepared.train_rows, self.config.batch_rows, self.config.micro_batch_tokens, seed)
+        source = self.prepared.source(self.config.model_copy(update={"seed": seed}))
         kept = self._kept.setdefault((rate, repeat), Memory())
         self.model.zero_grad(set_to_none=True)  # a trial that diverged leaves gradients behind
         if kept.state is None:

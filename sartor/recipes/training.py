@@ -115,12 +115,17 @@ def keep_rejects(bad_rows: BadRows, folder: RunFolder) -> None:
 
 
 def render_rows(
-    train: Sequence[Example], dev: Sequence[Example], chat: ChatFormat, max_row_tokens: int, config: SupervisedConfig
+    train: Sequence[Example],
+    dev: Sequence[Example],
+    chat: ChatFormat,
+    max_row_tokens: int,
+    config: SupervisedConfig,
+    task: Task | None,
 ) -> tuple[list[Rendered], list[Rendered], Certificate]:
     """Rows to learn from and to hold out, those that fit and teach something, with the certificate of what will be
     learnt, told. DataError when nothing would be, or could be measured."""
     rows = render(train, chat)
-    certificate = replace(certify(rows, chat, max_row_tokens), contamination=_contamination(train, config.task))
+    certificate = replace(certify(rows, chat, max_row_tokens), contamination=_contamination(train, task))
     found = certificate.contamination
     tell = warn if found and (found["exact"] or found["near"]) else say
     for sentence in certificate.sentences():
@@ -137,7 +142,7 @@ def render_rows(
     return kept, kept_dev, certificate
 
 
-def _contamination(train: Sequence[Example], task: str | None) -> dict[str, Any] | None:
+def _contamination(train: Sequence[Example], task: Task | None) -> dict[str, Any] | None:
     """Which rows to learn from ask what the task's test rows ask."""
     if task is None:
         return None
@@ -145,7 +150,7 @@ def _contamination(train: Sequence[Example], task: str | None) -> dict[str, Any]
         (normalised_question([turn for turn in row.messages[:-1] if turn["role"] != "system"]), row.where)
         for row in train
     ]
-    return {"test": task, **asdict(contamination(asked, Task.load(task).test))}
+    return {"test": str(task.folder), **asdict(contamination(asked, task.test))}
 
 
 def _useful(rows: Sequence[Rendered], max_row_tokens: int) -> list[Rendered]:
@@ -166,6 +171,7 @@ class Prepared:
     dev_rows: list[Rendered]
     certificate: Certificate
     bad_rows: BadRows
+    task: Task | None
 
     def source(self, config: SupervisedConfig) -> BatchSource:
         rows, tokens = config.batch_rows, config.micro_batch_tokens
@@ -178,8 +184,9 @@ def prepare(config: SupervisedConfig) -> Prepared:
     base = resolve(config.base)
     chat = ChatFormat(load_tokenizer(base))
     longest = min(config.max_row_tokens, context_tokens(base))
-    train_rows, dev_rows, certificate = render_rows(train, dev, chat, longest, config)
-    return Prepared(base, chat, train_rows, dev_rows, certificate, bad_rows)
+    task = None if config.task is None else Task.load(config.task)
+    train_rows, dev_rows, certificate = render_rows(train, dev, chat, longest, config, task)
+    return Prepared(base, chat, train_rows, dev_rows, certificate, bad_rows, task)
 
 
 def lora_settings(config: SupervisedConfig) -> LoraSettings | None:
@@ -252,7 +259,7 @@ def loop_settings(config: SupervisedConfig, plan: Plan) -> LoopSettings:
 def held_out_measures(config: SupervisedConfig, prepared: Prepared) -> Evaluate:
     """What is measured of the model during training: the loss of the held-out rows and, where a task is given, the
     score of the answers to its held-out questions."""
-    task = None if config.task is None else HeldOutTask.open(config.task, prepared.chat)
+    task = None if prepared.task is None else HeldOutTask.of(prepared.task, prepared.chat)
     if task is None and config.best_by == "score":
         raise UsageError("there is no score to go by", where="--best-by", hint="name the task with --task")
 

@@ -12,6 +12,7 @@ from sartor.adapters.merge import merge_lora
 from sartor.adapters.store import adapter_files, load_adapter, read_settings
 from sartor.base.errors import DataError, UsageError
 from tests import tiny_models
+from tests.adapters.peft_parity import assert_equal_logits_and_gradients
 
 IDS = torch.randint(10, tiny_models.VOCABULARY, (2, 15), generator=torch.Generator().manual_seed(3))
 FAMILIES = ("llama", "qwen3", "gemma2", "gpt2")
@@ -58,19 +59,7 @@ def test_we_load_pefts_adapter_with_equal_logits_and_gradients(family: str, tmp_
     ours = tiny_models.model(family)
     load_adapter(ours, tmp_path)
     ours.train()
-    our_logits, their_logits = ours(IDS).logits, theirs(IDS).logits
-    torch.testing.assert_close(our_logits, their_logits, rtol=1e-5, atol=1e-5)
-    our_logits.square().sum().backward()
-    their_logits.square().sum().backward()
-    expected = {
-        name.removeprefix("base_model.model.").replace(".default.weight", ""): parameter.grad
-        for name, parameter in theirs.named_parameters()
-        if parameter.grad is not None
-    }
-    ours_by_name = {name: parameter.grad for name, parameter in ours.named_parameters() if parameter.grad is not None}
-    assert ours_by_name.keys() == expected.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(ours_by_name[name], gradient, rtol=1e-4, atol=1e-4 * float(gradient.abs().max()))
+    assert_equal_logits_and_gradients(ours, theirs, IDS, 1e-5, 1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 from sartor.adapters import quantized
 from sartor.adapters.lora import LoraSettings, adapters_off, add_lora, lora_layers
 from sartor.adapters.merge import merge_lora
-from sartor.adapters.quantized import QuantizedLinear, base_bytes, is_quantized, linear_layers, quantize_base
+from sartor.adapters.quantized import QuantizedLinear, is_quantized, linear_layers, quantize_base
 from sartor.adapters.store import BASE_FILE, adapter_files, load_adapter
 from sartor.base.errors import DataError, UsageError
 from sartor.generation.engine import Engine
@@ -20,6 +20,7 @@ from sartor.generation.protocol import Sampling
 from sartor.models.forward import use_packed_attention
 from sartor.models.hub import load_model
 from tests import tiny_models
+from tests.adapters.peft_parity import assert_equal_logits_and_gradients
 
 IDS = torch.randint(10, tiny_models.VOCABULARY, (2, 15), generator=torch.Generator().manual_seed(3))
 FAMILIES = ("llama", "qwen2", "gemma2", "gpt2")
@@ -65,19 +66,7 @@ def test_peft_on_bitsandbytes_reads_our_adapter_with_equal_logits_and_gradients(
     base = prepare_model_for_kbit_training(their_base(family, tmp_path / "base"), use_gradient_checkpointing=False)
     theirs = PeftModel.from_pretrained(base, folder, is_trainable=True).train()
     assert any(type(module).__name__ == "Linear4bit" for module in theirs.modules())
-    our_logits, their_logits = ours(IDS).logits, theirs(IDS).logits
-    torch.testing.assert_close(our_logits, their_logits, rtol=1e-4, atol=1e-5)
-    our_logits.square().sum().backward()
-    their_logits.square().sum().backward()
-    expected = {
-        name.removeprefix("base_model.model.").replace(".default.weight", ""): parameter.grad
-        for name, parameter in theirs.named_parameters()
-        if parameter.grad is not None
-    }
-    found = {name: parameter.grad for name, parameter in ours.named_parameters() if parameter.grad is not None}
-    assert found.keys() == expected.keys()
-    for name, gradient in expected.items():
-        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * float(gradient.abs().max()))
+    assert_equal_logits_and_gradients(ours, theirs, IDS, 1e-4, 1e-3)
 
 
 @pytest.mark.parametrize("decomposed", [False, True])
@@ -95,6 +84,12 @@ def test_we_read_what_peft_trained_on_bitsandbytes(decomposed: bool, tmp_path: P
     load_adapter(ours, tmp_path / "adapter")
     with torch.no_grad():
         torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, rtol=1e-4, atol=1e-4)
+
+
+def base_bytes(model: torch.nn.Module) -> int:
+    """Of all frozen weights, tied ones once, and of what packed ones need."""
+    packed = [buffer for layer in model.modules() if isinstance(layer, QuantizedLinear) for buffer in layer.buffers()]
+    return sum(tensor.nbytes for tensor in [*packed, *(each for each in model.parameters() if not each.requires_grad)])
 
 
 def test_a_quarter_of_the_bytes() -> None:

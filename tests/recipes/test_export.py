@@ -28,11 +28,6 @@ ROWS = [{"question": f"the colour of {n * 7919}", "answer": ("red", "green", "bl
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def tuned(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tuned")
     tiny_folders.write_rows(folder / "rows.jsonl", ROWS)

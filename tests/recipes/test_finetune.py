@@ -26,11 +26,6 @@ COLOURS = ("red", "green", "blue", "white")
 ROWS = [{"question": f"the colour of {n * 7919}", "answer": COLOURS[n % 4]} for n in range(40)]
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
     file = tmp_path / "rows.jsonl"

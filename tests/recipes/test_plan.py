@@ -22,11 +22,6 @@ SETTINGS: dict[str, Any] = {"batch_rows": 8, "micro_batch_tokens": 256, "lora_ra
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "tiny")
-
-
-@pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     tiny_folders.write_rows(file, ROWS)
