@@ -191,9 +191,9 @@ class _Ready(NamedTuple):
 
 def target_names(model: PreTrainedModel, targets: tuple[str, ...]) -> list[str]:
     """Full names of the linear layers to adapt. UsageError names targets that no layer answers to."""
-    linear = linear_layers(model)
+    linear = [name.removesuffix(".base") for name in linear_layers(model)]  # of a layer that has a branch already
     if not targets:
-        return list(linear)
+        return linear
     unknown = [target for target in targets if not any(name.split(".")[-1] == target for name in linear)]
     if unknown:
         known = sorted({name.split(".")[-1] for name in linear})

@@ -34,9 +34,9 @@ NOT_COMPUTED = (
 MERGE_HINT = "merge it into its base with the tool it was made with, and name the merged model"
 
 
-def adapter_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Everything trained by PEFT's name for it."""
-    named = _by_peft_name(lora_layers(model))
+def adapter_tensors(layers: dict[str, LoraLinear]) -> dict[str, torch.Tensor]:
+    """Everything trained in the layers by PEFT's name for it."""
+    named = _by_peft_name(layers)
     return {name: parameter.detach().cpu().contiguous() for name, parameter in named.items()}
 
 
@@ -76,9 +76,8 @@ def load_adapter_tensors(
             parameter.copy_(tensors[name])
 
 
-def adapter_settings(model: nn.Module, settings: LoraSettings, base: str) -> dict[str, Any]:
+def adapter_settings(layers: dict[str, LoraLinear], settings: LoraSettings, base: str) -> dict[str, Any]:
     """PEFT's adapter_config.json."""
-    layers = lora_layers(model)
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -99,10 +98,13 @@ def _came_transposed(layer: LoraLinear) -> bool:
     return layer.base.transposed if isinstance(layer.base, QuantizedLinear) else layer.transposed
 
 
-def adapter_files(model: nn.Module, settings: LoraSettings, base: str) -> dict[str, bytes]:
-    """The adapter folder's files by name."""
-    text = json.dumps(adapter_settings(model, settings, base), indent=2)
-    files = {WEIGHTS_FILE: save(adapter_tensors(model)), SETTINGS_FILE: text.encode()}
+def adapter_files(
+    model: nn.Module, settings: LoraSettings, base: str, layers: dict[str, LoraLinear] | None = None
+) -> dict[str, bytes]:
+    """The files by name of the folder of the model's adapter, or of the one in `layers` where it has several."""
+    layers = lora_layers(model) if layers is None else layers
+    text = json.dumps(adapter_settings(layers, settings, base), indent=2)
+    files = {WEIGHTS_FILE: save(adapter_tensors(layers)), SETTINGS_FILE: text.encode()}
     if is_quantized(model):
         files[BASE_FILE] = json.dumps({"base_quantization": QUANTIZATION}, indent=2).encode()
     return files
@@ -110,6 +112,11 @@ def adapter_files(model: nn.Module, settings: LoraSettings, base: str) -> dict[s
 
 def read_settings(folder: Path) -> tuple[LoraSettings, str]:
     """LoRA settings and the base model's name from a PEFT adapter folder. DataError for kinds we do not compute."""
+    return parse_settings(folder)
+
+
+def parse_settings(folder: Path, but: tuple[str, ...] = ()) -> tuple[LoraSettings, str]:
+    """`read_settings` for a caller that computes what the keys in `but` ask for."""
     path = folder / SETTINGS_FILE
     try:
         raw = json.loads(path.read_text())
@@ -119,8 +126,14 @@ def read_settings(folder: Path) -> tuple[LoraSettings, str]:
         raise DataError(
             "only LoRA and DoRA adapters without trained biases can be loaded", where=str(path), hint=MERGE_HINT
         )
+    if raw.get("task_type") == "SEQ_CLS" and not but:
+        raise DataError(
+            "this is a reward model: it scores answers and writes none",
+            where=str(folder),
+            hint="train a policy with it: sartor ppo PROMPTS --reward RUN",
+        )
     for key in NOT_COMPUTED:
-        if raw.get(key):
+        if raw.get(key) and key not in but:
             raise DataError(f"adapters with {key} cannot be loaded", where=str(path), hint=MERGE_HINT)
     targets = raw["target_modules"]
     if isinstance(targets, str):
@@ -147,9 +160,12 @@ def trained_on_quantized(folder: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        recorded = json.loads(path.read_text())["base_quantization"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        ours = json.loads(path.read_text())
+        recorded = ours.get("base_quantization")
+    except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"cannot read how the base was packed: {error}", where=str(path), hint=DAMAGED_HINT) from None
+    if recorded is None and "reward" in ours:
+        return False
     if recorded != QUANTIZATION:
         raise DataError(
             f"the base was packed as {recorded}",

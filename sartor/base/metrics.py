@@ -52,11 +52,18 @@ class MetricsLog:
                 where=str(self.path),
                 hint="restore it from a copy, or begin again with another --out",
             )
-        os.ftruncate(self._descriptor, position)
+        try:
+            os.ftruncate(self._descriptor, position)
+        except OSError as error:
+            raise write_error(error, self.path, 0) from error
 
     def sync(self) -> None:
-        """Make the lines so far durable: to be called before a checkpoint refers to them."""
-        os.fsync(self._descriptor)
+        """Make the lines so far durable: to be called before a checkpoint refers to them. SartorError when the disk
+        fails."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise write_error(error, self.path, 0) from error
 
     def close(self) -> None:
         os.close(self._descriptor)

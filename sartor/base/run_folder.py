@@ -146,12 +146,22 @@ class RunFolder:
         folder = self._checkpoints / f"step-{step}"
         needed = sum(size_of(content) for content in files.values())
         replace_folder(folder, {**files, manifest.NAME: _write_manifest}, needed)
-        replace_file(self.path / "latest", folder.name + "\n")
+        self.point_latest(step)
         newer_first = sorted(self.steps(), reverse=True)
         for old in newer_first[max(keep, 1) :]:
             if old not in protect and old != step:
                 self._remove_checkpoint(old)
         return Checkpoint(step, folder)
+
+    def point_latest(self, step: int) -> None:
+        """Let `latest` name the checkpoint of `step`; it may name an older one where a crash came between the two."""
+        pointer, name = self.path / "latest", f"step-{step}\n"
+        try:
+            points_there = pointer.read_bytes() == name.encode()
+        except OSError:
+            points_there = False
+        if not points_there:
+            replace_file(pointer, name)
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint folder, ascending; whether they are whole is not looked at."""

@@ -48,9 +48,34 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "sartor finetune train.jsonl --base starter --adapter lora --out runs/tuned",
         ),
         Verb(
+            "reward",
+            "train a model that scores answers, from preference pairs",
+            "sartor reward preferences.jsonl --base starter --out runs/reward",
+        ),
+        Verb(
+            "dpo",
+            "train a model to answer as is preferred, from preference pairs",
+            "sartor dpo preferences.jsonl --base starter --out runs/preferred",
+        ),
+        Verb(
+            "ppo",
+            "reinforcement learning with a value function: earn a reward model's or a scorer's reward",
+            "sartor ppo prompts.jsonl --base starter --reward runs/reward --out runs/ppo",
+        ),
+        Verb(
+            "grpo",
+            "reinforcement learning on answers that can be checked",
+            "sartor grpo my-task --base starter --answers 8 --out runs/grpo",
+        ),
+        Verb(
             "find-lr",
             "search the learning rate of a fine-tuning run with short trials",
             "sartor find-lr train.jsonl --base starter --minutes 5 --out runs/rate",
+        ),
+        Verb(
+            "prefer",
+            "judge two answers to each question, to make preference pairs",
+            "sartor prefer starter my-task --page",
         ),
         Verb("index", "put documents into a knowledge file", "sartor index handbook/ --out handbook.sqlite"),
     ),

@@ -9,8 +9,8 @@ from sartor.base.errors import QualityError
 from sartor.cli.options import add_common, add_settings, settings_from
 from sartor.cli.output import print_json
 from sartor.recipes.measured import Measured
-from sartor.recipes.plan import Estimate, PlanConfig, RunPlan
-from sartor.recipes.plan import run as plan
+from sartor.recipes.plan import Estimate, PlanConfig, PlanOptions, RunPlan, plan_of
+from sartor.recipes.settings import TrainingConfig
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -19,12 +19,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    show(settings_from(args, PlanConfig), Path.cwd(), args.json)
+    config = settings_from(args, PlanConfig)
+    show(config, config, Path.cwd(), args.json)
 
 
-def show(config: PlanConfig, folder: Path, json: bool) -> None:
+def show(config: TrainingConfig, options: PlanOptions, folder: Path, json: bool) -> None:
     """Print the plan of a run that would be written to `folder`. QualityError (exit code 4) when it does not fit."""
-    found = plan(config)
+    found = plan_of(config, options)
     if json:
         print_json(found.as_dict())
     else:
@@ -90,7 +91,8 @@ def _time_lines(measured: Measured, whole: Estimate, folder: Path) -> list[str]:
     lines = [
         f"time        {format_seconds(whole.seconds)}, between {format_seconds(whole.seconds_least)} and "
         f"{format_seconds(whole.seconds_most)} by the quickest and slowest of {times.steps_tried} steps measured",
-        f"  start {format_seconds(times.start)}, step {format_seconds(times.token * measured.work.step_tokens)}, "
+        f"  start {format_seconds(times.start + times.beforehand)}, "
+        f"step {format_seconds(times.token * measured.work.step_tokens)}, "
         f"evaluation {format_seconds(times.evaluation)}{answers}, checkpoint {format_seconds(times.checkpoint)}",
         f"speed       {whole.tokens_per_second:,.0f} tokens/s",
         f"disk        {format_bytes(whole.disk_bytes)} of {format_bytes(shutil.disk_usage(place).free)} free",

@@ -100,6 +100,8 @@ def _show(args: argparse.Namespace) -> None:
     if record.diagnosis is not None:
         _print_section("curves", _curves(record.history))
         _print_section(record.diagnosis.verdict, record.diagnosis.sentences())
+    for alarm in record.alarms:
+        _print_section(f"alarm: {alarm.name}", alarm.sentences())
     _print_section("files", _paths(args.run))
 
 
@@ -157,7 +159,9 @@ def _line(summary: "RunSummary") -> tuple[str, ...]:
     from sartor.base.console import format_seconds
     from sartor.base.durable import format_bytes
 
-    score = _figure(summary.score, ".3f")
+    score, note = _figure(summary.score, ".3f"), summary.choice
+    if summary.outcome is not None and summary.outcome_name is not None:
+        score, note = _figure(summary.outcome, ".3f"), summary.outcome_name.replace("_", " ")
     return (
         str(summary.path),
         summary.kind,
@@ -166,7 +170,7 @@ def _line(summary: "RunSummary") -> tuple[str, ...]:
         _figure(summary.rows, ","),
         _figure(summary.steps, ","),
         _figure(summary.dev_loss, ".4f"),
-        f"{score} ({summary.choice})" if summary.choice is not None else score,
+        score if note is None else f"{score} ({note})",
         NONE if summary.seconds is None else format_seconds(summary.seconds),
         format_bytes(summary.size_bytes),
         summary.begun[:16].replace("T", " "),
@@ -184,15 +188,22 @@ def _results(record: "RunRecord") -> dict[str, str]:
         "best step": _figure(history.best_step, ","),
         "held-out loss before": _figure(history.dev_loss_before, ".4f"),
         "held-out loss, kept": line["dev loss"],
-        "training loss at the end": _figure(history.train_loss[-1][1] if history.train_loss else None, ".4f"),
+        "training loss at the end": _figure(_training_loss(history), ".4f"),
         "gap at the end": _figure(diagnosis.gap_at_end if diagnosis else None, "+.4f"),
+        "score before": _figure(history.before.get(history.outcome_name) if history.aligns else None, ".3f"),
         "score": line["score"],
         "verdict": diagnosis.verdict if diagnosis else NONE,
+        "alarms": ", ".join(alarm.name for alarm in record.alarms) or NONE,
         "time": line["time"],
         "size": line["size"],
         "begun": line["begun"],
         **{f"last {name}": _figure(value, ".4g") for name, value in _last_metrics(history).items()},
     }
+
+
+def _training_loss(history: "History") -> float | None:
+    """None where the loss tells nothing, because the answers that it is of are the policy's own."""
+    return None if history.samples or not history.train_loss else history.train_loss[-1][1]
 
 
 def _result_lines(records: "Sequence[RunRecord]") -> list[tuple[str, ...]]:
@@ -213,8 +224,11 @@ def _curves(history: "History") -> list[tuple[str, str]]:
     from sartor.reporting.figures import sparkline
 
     series = {
-        "training loss": [value for _, value in history.train_loss],
+        "training loss": [] if history.samples else [value for _, value in history.train_loss],
         "held-out loss": [value for _, value in history.dev_loss],
+        "held-out accuracy": [value for _, value in history.series("dev_accuracy")],
+        "sampled reward": [value for _, value in history.smoothed("reward")] if history.samples else [],
+        "held-out reward": [value for _, value in history.series("dev_reward")],
         "score": [value for _, value in history.series("dev_score")],
     }
     return [
@@ -233,6 +247,7 @@ def _as_json(record: "RunRecord") -> dict[str, Any]:
         "last_metrics": _last_metrics(history),
         "result": dict(history.result),
         "diagnosis": None if diagnosis is None else vars(diagnosis),
+        "alarms": [vars(alarm) for alarm in record.alarms],
     }
 
 
@@ -261,7 +276,10 @@ def _certificate(path: Path) -> list[str]:
 
     stored = read_record(path / "certificate.json")
     names = {field.name for field in fields(Certificate)}
-    return Certificate(**stored).sentences() if stored.keys() == names else []
+    if not names <= stored.keys():
+        return []
+    pairs = [f"{stored['pairs']:,} pairs, each of two rows"] if isinstance(stored.get("pairs"), int) else []
+    return pairs + Certificate(**{name: stored[name] for name in names}).sentences()
 
 
 def _paths(path: Path) -> list[str]:

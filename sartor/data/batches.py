@@ -4,11 +4,40 @@ Nothing remembers where it is in the data, so a resumed run reads exactly the ro
 """
 
 from collections.abc import Sequence
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from sartor.data.chat import Rendered
 from sartor.data.packing import Batch, pack
+
+
+class Sized(Protocol):
+    """Something to learn from: a row, or the two rows of a pair."""
+
+    @property
+    def num_tokens(self) -> int: ...
+    @property
+    def num_trained(self) -> int: ...
+
+
+SizedType = TypeVar("SizedType", bound=Sized)
+
+
+class StepOrder:
+    """Which of `count` things each step takes, `per_step` of them. Every epoch visits each once, in a new order."""
+
+    def __init__(self, count: int, per_step: int, seed: int):
+        self.count, self.per_step, self.seed = count, per_step, seed
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-self.count // self.per_step)
+
+    def indices(self, step: int) -> list[int]:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(self.count)
+        return [int(index) for index in order[place * self.per_step : (place + 1) * self.per_step]]
 
 
 class BatchSource:
@@ -26,18 +55,16 @@ class BatchSource:
         share_prefix: bool = True,
         processes: int = 1,
     ):
-        self.rows, self.rows_per_step, self.micro_batch_tokens = list(rows), rows_per_step, micro_batch_tokens
-        self.seed, self.share_prefix, self.processes = seed, share_prefix, processes
+        self.rows, self.micro_batch_tokens = list(rows), micro_batch_tokens
+        self.order = StepOrder(len(self.rows), rows_per_step, seed)
+        self.share_prefix, self.processes = share_prefix, processes
 
     @property
     def steps_per_epoch(self) -> int:
-        return -(-len(self.rows) // self.rows_per_step)
+        return self.order.steps_per_epoch
 
     def rows_of(self, step: int) -> list[Rendered]:
-        epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(len(self.rows))
-        chosen = order[place * self.rows_per_step : (place + 1) * self.rows_per_step]
-        return [self.rows[index] for index in chosen]
+        return [self.rows[index] for index in self.order.indices(step)]
 
     def step(self, step: int) -> list[Batch]:
         """The micro-batches of 0-based optimizer step `step`."""
@@ -48,13 +75,13 @@ class BatchSource:
         ]
 
 
-def shares(rows: Sequence[Rendered], number: int) -> list[Sequence[Rendered]]:
+def shares(rows: Sequence[SizedType], number: int) -> list[Sequence[SizedType]]:
     """The rows in `number` parts of about as many tokens (fewer where there are fewer rows): the longest go round
     first, there and back."""
     if number == 1:
         return [rows]
-    parts: list[list[Rendered]] = [[] for _ in range(number)]
-    for place, row in enumerate(sorted(rows, key=lambda row: -len(row.ids))):
+    parts: list[list[SizedType]] = [[] for _ in range(number)]
+    for place, row in enumerate(sorted(rows, key=lambda row: -row.num_tokens)):
         turn, seat = divmod(place, number)
         parts[seat if turn % 2 == 0 else number - 1 - seat].append(row)
     return [part for part in parts if part]
@@ -62,15 +89,24 @@ def shares(rows: Sequence[Rendered], number: int) -> list[Sequence[Rendered]]:
 
 def micro_batches(rows: Sequence[Rendered], max_tokens: int, share_prefix: bool = True) -> list[Batch]:
     """Rows of similar length together, at most `max_tokens` tokens a batch."""
-    batches: list[Batch] = []
-    group: list[Rendered] = []
+    return [pack(group, share_prefix) for group in of_similar_length(rows, max_tokens)]
+
+
+def of_similar_length(rows: Sequence[SizedType], max_tokens: int) -> list[list[SizedType]]:
+    """The rows in order of length, cut into groups of at most `max_tokens` tokens (a longer row stands alone)."""
+    groups: list[list[SizedType]] = []
     tokens = 0
-    for row in sorted(rows, key=lambda row: len(row.ids)):
-        if group and tokens + len(row.ids) > max_tokens:
-            batches.append(pack(group, share_prefix))
-            group, tokens = [], 0
-        group.append(row)
-        tokens += len(row.ids)
-    if group:
-        batches.append(pack(group, share_prefix))
-    return batches
+    for row in sorted(rows, key=lambda row: row.num_tokens):
+        if not groups or tokens + row.num_tokens > max_tokens:
+            groups.append([])
+            tokens = 0
+        groups[-1].append(row)
+        tokens += row.num_tokens
+    return groups
+
+
+def sample_rows(rows: Sequence[SizedType], most_tokens: int) -> list[SizedType]:
+    """Rows of about `most_tokens` tokens together, of all lengths alike and with the longest; all if they are fewer."""
+    ordered = sorted(rows, key=lambda row: row.num_tokens, reverse=True)
+    every = -(-sum(row.num_tokens for row in rows) // most_tokens)
+    return ordered[:: max(every, 1)]

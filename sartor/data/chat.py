@@ -35,6 +35,10 @@ class Rendered:
     where: str = ""
 
     @property
+    def num_tokens(self) -> int:
+        return len(self.ids)
+
+    @property
     def num_trained(self) -> int:
         return sum(self.trained)
 

@@ -1,8 +1,9 @@
-"""Rows of tokens packed into one sequence: no padding, no token that nothing depends on, and a beginning that all rows
+"""Rows of tokens packed into one sequence: no padding, no token that nothing depends on, and a beginning that rows
 share is there only once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -21,13 +22,41 @@ class Span:
     prefixes: tuple[tuple[int, int], ...] = ()
 
 
+class MicroBatch(Protocol):
+    """Some rows of an optimizer step, computed at once."""
+
+    @property
+    def where(self) -> tuple[str, ...]: ...
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that are computed."""
+        ...
+
+    @property
+    def num_row_tokens(self) -> int:
+        """Tokens of the rows, as if nothing were shared."""
+        ...
+
+    @property
+    def num_trained(self) -> int:
+        """Tokens that are learnt."""
+        ...
+
+    @property
+    def num_units(self) -> int:
+        """How many of what a step's loss is a mean of: trained tokens, pairs, answers."""
+        ...
+
+    def to(self, device: torch.device) -> "MicroBatch": ...
+
+
 @dataclass(frozen=True)
 class Batch:
     """Packed rows.
 
     ids, positions [T]: tokens and their places in their own row. sources, targets [N]: `targets[i]` is a trained token
-    and the state at `sources[i]` predicts it. owners [N]: which row the target belongs to.
-    `num_row_tokens` counts the rows' tokens as if nothing were shared.
+    and the state at `sources[i]` predicts it. owners [N]: which row the target belongs to. ends [R]: where each row's
+    last needed token stands. `num_row_tokens` counts the rows' tokens as if nothing were shared.
     """
 
     ids: Tensor
@@ -36,16 +65,30 @@ class Batch:
     sources: Tensor
     targets: Tensor
     owners: Tensor
+    ends: Tensor
     num_row_tokens: int
     where: tuple[str, ...]
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.ids)
 
     @property
     def num_trained(self) -> int:
         return len(self.targets)
 
+    @property
+    def num_units(self) -> int:
+        """What a step's loss is a mean of: trained tokens."""
+        return self.num_trained
+
     def to(self, device: torch.device) -> "Batch":
-        moved = {name: getattr(self, name).to(device) for name in ("ids", "positions", "sources", "targets", "owners")}
-        return Batch(**moved, spans=self.spans, num_row_tokens=self.num_row_tokens, where=self.where)
+        tensors = ("ids", "positions", "sources", "targets", "owners", "ends")
+        return replace(self, **{name: getattr(self, name).to(device) for name in tensors})
+
+    def row_sums(self, values: Tensor) -> Tensor:
+        """Sums over each row's trained tokens: values [N] -> float32 [R], differentiable."""
+        return torch.zeros(len(self.ends), device=values.device).index_add(0, self.owners, values.float())
 
 
 def shared_prefix_tokens(rows: Sequence[Rendered]) -> int:
@@ -77,27 +120,67 @@ def needed_tokens(row: Rendered) -> int:
 
 def pack(rows: Sequence[Rendered], share_prefix: bool = True) -> Batch:
     """Put rows one behind the other, as far as they are needed; a common beginning goes to the front, once."""
-    shared = shared_prefix_tokens(rows) if share_prefix else 0
-    ids, positions = list(rows[0].ids[:shared]), list(range(shared))
-    spans = [Span(0, shared)] if shared else []
-    prefixes = ((0, shared),) if shared else ()
-    sources: list[int] = []
-    targets: list[int] = []
-    owners: list[int] = []
-    for owner, row in enumerate(rows):
-        offset = len(ids) - shared  # where the row would begin if its prefix stood in front of it
+    return pack_groups([[row] for row in rows], share_prefix)
+
+
+def pack_groups(groups: Sequence[Sequence[Rendered]], share_prefix: bool = True) -> Batch:
+    """Put groups of rows one behind the other; what the rows of a group have in common at their beginning (the prompt
+    of two rival answers) is there once, and so is what all groups have in common."""
+    rows = [row for group in groups for row in group]
+    everywhere = shared_prefix_tokens(rows) if share_prefix else 0
+    packed = _Packed()
+    prefixes = packed.append(rows[0], 0, everywhere, ()) if everywhere else ()
+    for group in groups:
+        common = shared_prefix_tokens(group) if share_prefix else 0
+        if common - everywhere < SHORTEST_SHARED_PREFIX_TOKENS:
+            common = everywhere
+        before = packed.append(group[0], everywhere, common, prefixes) if common > everywhere else prefixes
+        for row in group:
+            packed.append_row(row, common, before)
+    return packed.batch(rows)
+
+
+Prefixes = tuple[tuple[int, int], ...]
+
+
+class _Packed:
+    """A batch in the making."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        self.positions: list[int] = []
+        self.spans: list[Span] = []
+        self.sources: list[int] = []
+        self.targets: list[int] = []
+        self.owners: list[int] = []
+        self.ends: list[int] = []
+
+    def append(self, row: Rendered, first: int, last: int, prefixes: Prefixes) -> Prefixes:
+        """Tokens `first` to `last` of the row, which go on from `prefixes`; the prefixes with them."""
+        start = len(self.ids)
+        self.ids += row.ids[first:last]
+        self.positions += range(first, last)
+        self.spans.append(Span(start, len(self.ids), prefixes))
+        return (*prefixes, (start, len(self.ids)))
+
+    def append_row(self, row: Rendered, shared: int, prefixes: Prefixes) -> None:
+        """A row whose first `shared` tokens are those of `prefixes`."""
         needed = needed_tokens(row)
-        if needed > shared:
-            ids += row.ids[shared:needed]
-            positions += range(shared, needed)
-            spans.append(Span(offset + shared, len(ids), prefixes))
+        spans = self.append(row, shared, needed, prefixes) if needed > shared else prefixes
+        places = [place for start, end in spans for place in range(start, end)]
+        owner = len(self.ends)
+        self.ends.append(places[-1])
         for place in range(1, len(row.ids)):  # nothing comes before a row's first token, so nothing predicts it
             if row.trained[place]:
-                sources.append(offset + place - 1 if place > shared else shared - 1)
-                targets.append(row.ids[place])
-                owners.append(owner)
-    return Batch(
-        torch.tensor(ids), torch.tensor(positions), tuple(spans), torch.tensor(sources, dtype=torch.long),
-        torch.tensor(targets, dtype=torch.long), torch.tensor(owners, dtype=torch.long),
-        sum(len(row.ids) for row in rows), tuple(row.where for row in rows),
-    )
+                self.sources.append(places[place - 1])
+                self.targets.append(row.ids[place])
+                self.owners.append(owner)
+
+    def batch(self, rows: Sequence[Rendered]) -> Batch:
+        indices = (self.sources, self.targets, self.owners, self.ends)
+        sources, targets, owners, ends = (torch.tensor(values, dtype=torch.long) for values in indices)
+        return Batch(
+            ids=torch.tensor(self.ids), positions=torch.tensor(self.positions), spans=tuple(self.spans),
+            sources=sources, targets=targets, owners=owners, ends=ends,
+            num_row_tokens=sum(len(row.ids) for row in rows), where=tuple(row.where for row in rows),
+        )  # fmt: skip

@@ -61,7 +61,7 @@ def bad_pattern(pattern: str) -> tuple[str, str] | None:
         re.compile(pattern)
     except (re.error, RecursionError, OverflowError) as error:
         hint = r"write \ before . ( ) [ ] * + ? that are meant as text"
-        return f"the answer is not a regular expression ({error})", hint
+        return f"this is not a regular expression ({error})", hint
     if is_explosive(pattern):
         hint = "inside a repeat, make the inner one possessive (a++) or the alternatives atomic ((?>a|b))"
         return "matching this regular expression could take for ever", hint

@@ -125,6 +125,17 @@ def difference_interval(
     return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
+def unbounded_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """The mean of a - b over the same rows and its confidence limits by Student's t, for measures of any size (scores
+    in [0, 1] are served better by `paired_difference`). Infinite limits for a single row."""
+    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    mean, count = float(differences.mean()), len(differences)
+    if count < 2:
+        return mean, -math.inf, math.inf
+    half = student_quantile((1 + confidence) / 2, count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
+    return mean, mean - half, mean + half
+
+
 def mcnemar(only_a: int, only_b: int) -> float:
     """Exact two-sided p when only one side was right in `only_a` and `only_b` rows: binomial, chance 1/2."""
     total, term, below = only_a + only_b, 1, 0

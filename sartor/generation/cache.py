@@ -56,7 +56,7 @@ class Cache:
         self.store = bigger
 
     @torch.inference_mode()
-    def move(self, source: int, target: int, length: int) -> None:
+    def copy(self, source: int, target: int, length: int) -> None:
         """Copy the row in slot `source`, of `length` tokens, over slot `target`."""
         if source != target:
             self.store[:, :, target, :, :length] = self.store[:, :, source, :, :length]
@@ -112,38 +112,51 @@ class DecodeLayout:
 
     def __init__(self, cache: Cache, lengths: Tensor):
         self.cache, self.lengths = cache, lengths
-        # The whole capacity is read and what is not written yet is masked: a slice of it would have to be copied to be
+        # The whole capacity is read and what is not written yet is hidden: a slice of it would have to be copied to be
         # multiplied, and its shape would be new at every token.
-        self.capacity = cache.store.shape[4]
-        self.rows = torch.arange(len(lengths), device=lengths.device)
+        key_heads, self.capacity = cache.store.shape[3:5]
         places = torch.arange(self.capacity, device=lengths.device)
-        self.unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, capacity]
+        heads = torch.arange(len(lengths) * key_heads, device=lengths.device).view(-1, key_heads)
+        self.written = (heads * self.capacity + lengths[:, None]).flatten()  # in [slots * K * capacity, D]
+        unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, capacity]
+        self.hidden = torch.zeros(unseen.shape, dtype=cache.shape.dtype, device=lengths.device)
+        self.hidden.masked_fill_(unseen, float("-inf"))  # added to scores, which is quicker than filling them
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         count, key_heads, width = key.shape
+        for stored, new in zip(self.cache.store[layer], (key, value), strict=True):
+            stored.view(-1, width).index_copy_(0, self.written, new.reshape(-1, width))
         keys, values = self.cache.store[layer, :, :count]
-        keys[self.rows, :, self.lengths], values[self.rows, :, self.lengths] = key, value
-        grouped = query.view(count, key_heads, -1, width)  # [n, K, G, D]
+        query = (query * rule.scale).view(count, key_heads, -1, width)  # [n, K, G, D]
+        own = torch.matmul(query, keys.transpose(-1, -2))
+        prefix = self.cache.shared.shape[4]
+        if prefix == 0:
+            weights = torch.softmax(self._rule(own, prefix, rule), -1)
+            return torch.matmul(weights, values).view(count, -1, width)
         shared_keys, shared_values = self.cache.shared[layer][:, 0]  # [K, P, D]
-        prefix, group = shared_keys.shape[1], grouped.shape[2]
-        by_head = grouped.transpose(0, 1).reshape(key_heads, -1, width)  # [K, n * G, D]
-        before = (
-            torch.matmul(by_head, shared_keys.transpose(1, 2)).view(key_heads, count, group, prefix).transpose(0, 1)
-        )
-        own = torch.matmul(grouped, keys.transpose(-1, -2)).masked_fill(self.unseen, float("-inf"))
+        before = _by_row(torch.matmul(_by_head(query), shared_keys.transpose(1, 2)), count)
         weights = torch.softmax(self._rule(torch.cat((before, own), -1), prefix, rule), -1)
         result = torch.matmul(weights[..., prefix:], values)
-        if prefix:
-            flat = weights[..., :prefix].transpose(0, 1).reshape(key_heads, -1, prefix)
-            result += torch.matmul(flat, shared_values).view(key_heads, count, -1, width).transpose(0, 1)
+        result += _by_row(torch.matmul(_by_head(weights[..., :prefix]), shared_values), count)
         return result.view(count, -1, width)
 
     def _rule(self, scores: Tensor, prefix: int, rule: AttentionRule) -> Tensor:
-        scores = scores * rule.scale
+        """Cap and hide scores [n, K, G, P + capacity], in place."""
         if rule.softcap:
-            scores = torch.tanh(scores / rule.softcap) * rule.softcap
+            scores.div_(rule.softcap).tanh_().mul_(rule.softcap)
+        scores[..., prefix:] += self.hidden
         if rule.window is not None and prefix + self.capacity > rule.window:
             places = torch.arange(prefix + self.capacity, device=scores.device)
             too_far = places[None] <= (self.lengths + prefix)[:, None] - rule.window
-            scores = scores.masked_fill(too_far[:, None, None], float("-inf"))
+            scores.masked_fill_(too_far[:, None, None], float("-inf"))
         return scores
+
+
+def _by_head(rows: Tensor) -> Tensor:
+    """[n, K, G, m] -> [K, n * G, m]: what all rows ask of a key head stands together."""
+    return rows.transpose(0, 1).reshape(rows.shape[1], -1, rows.shape[3])
+
+
+def _by_row(heads: Tensor, count: int) -> Tensor:
+    """[K, n * G, m] -> [n, K, G, m]."""
+    return heads.view(heads.shape[0], count, -1, heads.shape[2]).transpose(0, 1)

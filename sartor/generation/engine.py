@@ -54,7 +54,8 @@ class _Row:
 
 
 class Engine:
-    """Batched generation for one model. `decode` turns ids into text, `stop_ids` end a reply."""
+    """Batched generation for one model. `decode` turns ids into text (nobody reads it: one that gives ""), `stop_ids`
+    end a reply."""
 
     def __init__(
         self,
@@ -90,25 +91,29 @@ class Engine:
 
     def add(self, prompt: Sequence[int], sampling: Sampling) -> int:
         """Queue a prompt; its id marks its events. DataError when it cannot fit the model's context."""
-        if len(prompt) + sampling.max_new_tokens > self.max_context_tokens:
+        return self.add_group(prompt, [sampling])[0]
+
+    def add_group(self, prompt: Sequence[int], samplings: Sequence[Sampling]) -> list[int]:
+        """Queue several answers to one prompt, each a request of its own: what they say is what they would say had
+        they been added one by one, but those that start together compute the prompt once. Ids and errors as `add`."""
+        new_tokens = max((each.max_new_tokens for each in samplings), default=0)
+        if len(prompt) + new_tokens > self.max_context_tokens:
             raise DataError(
-                f"the prompt has {len(prompt):,} tokens and the answer may have {sampling.max_new_tokens:,}; "
+                f"the prompt has {len(prompt):,} tokens and the answer may have {new_tokens:,}; "
                 f"the model reads {self.max_context_tokens:,}",
                 hint="shorten the prompt or max_new_tokens",
             )
         shared = len(self._prefix)
         if list(prompt[:shared]) != self._prefix or len(prompt) <= shared:
             raise DataError("the prompt does not begin with the shared prefix")
-        row = _Row(
-            self._next_id,
-            list(prompt[shared:]),
-            sampling,
-            TextStream(self.decode, sampling.stop),
-            random.Random(sampling.seed),
-        )
-        self._next_id += 1
-        self._waiting.append(row)
-        return row.request_id
+        own = list(prompt[shared:])
+        rows = [
+            _Row(self._next_id + place, own, each, TextStream(self.decode, each.stop), random.Random(each.seed))
+            for place, each in enumerate(samplings)
+        ]
+        self._next_id += len(rows)
+        self._waiting += rows
+        return [row.request_id for row in rows]
 
     def cancel(self, request_id: int) -> None:
         """Forget a request; its row makes room at once."""
@@ -117,6 +122,12 @@ class Engine:
             if row.request_id == request_id:
                 self._retire(place)
                 break
+
+    def clear(self) -> None:
+        """Forget all requests and the shared prefix, and give the cache's memory back."""
+        self._waiting.clear()
+        self._active.clear()
+        self.share(())
 
     @torch.inference_mode()
     def step(self) -> list[Event]:
@@ -152,15 +163,16 @@ class Engine:
             row = self._waiting[0]
             rows = [*self._active, *admitted, row]
             full = len(rows) * max(item.needed for item in rows) > self.max_cache_tokens
-            if (full and len(rows) > 1) or (admitted and tokens + len(row.prompt) > PREFILL_TOKENS):
+            new_tokens = 0 if _same_prompt(admitted, row) else len(row.prompt)
+            if (full and len(rows) > 1) or (admitted and tokens + new_tokens > PREFILL_TOKENS):
                 break
             admitted.append(self._waiting.popleft())
-            tokens += len(row.prompt)
+            tokens += new_tokens
         return admitted
 
     def _retire(self, place: int) -> None:
         last = len(self._active) - 1
-        self.cache.move(last, place, self._active[last].length)
+        self.cache.copy(last, place, self._active[last].length)
         self._active[place] = self._active[last]
         self._active.pop()
 
@@ -180,21 +192,27 @@ class Engine:
     # --- forward passes -------------------------------------------------------------------------------------------
 
     def _prefill(self, rows: list[_Row]) -> Tensor:
-        """Run the rows' prompts -> the last state of each [n, d]."""
-        shared = len(self._prefix)
+        """Run the rows' prompts, that of a group once -> the last state of each row [n, d]."""
+        shared, first = len(self._prefix), len(self._active)
         ids: list[int] = []
         positions: list[int] = []
         spans: list[Span] = []
-        for row in rows:
-            spans.append(Span(len(ids), len(ids) + len(row.prompt)))
-            ids += row.prompt
-            positions += range(shared, shared + len(row.prompt))
+        slots: list[int] = []  # of the rows whose prompts are run
+        prompts: list[int] = []  # which of the spans is each row's prompt
+        for place, row in enumerate(rows):
+            if not _same_prompt(rows[:place], row):
+                spans.append(Span(len(ids), len(ids) + len(row.prompt)))
+                slots.append(first + place)
+                ids += row.prompt
+                positions += range(shared, shared + len(row.prompt))
+            prompts.append(len(spans) - 1)
             row.length = len(row.prompt)
-        slots = list(range(len(self._active), len(self._active) + len(rows)))
         self._active += rows
         self.cache.reserve(len(self._active), max(row.length for row in self._active) + 1)
         states = self._run(ids, positions, PrefillLayout(self.cache, spans, slots))
-        return states[torch.tensor([span.end - 1 for span in spans], device=states.device)]
+        for place, prompt in enumerate(prompts):
+            self.cache.copy(slots[prompt], first + place, rows[place].length)
+        return states[torch.tensor([spans[prompt].end - 1 for prompt in prompts], device=states.device)]
 
     def _decode_step(self) -> Tensor:
         rows = self._active
@@ -216,6 +234,12 @@ class Engine:
         return hidden_states(
             self.model, torch.tensor(ids, device=device), torch.tensor(list(positions), device=device), layout
         )
+
+
+def _same_prompt(before: Sequence[_Row], row: _Row) -> bool:
+    """Whether the row answers the prompt of the row in front of it: rows of a group stand together and share the very
+    list of tokens."""
+    return bool(before) and before[-1].prompt is row.prompt
 
 
 def cache_shape(model: PreTrainedModel) -> CacheShape:

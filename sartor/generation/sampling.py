@@ -5,44 +5,72 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sartor.generation.protocol import Sampling
+
+BLOCK_TOKENS = 256  # near the square root of usual vocabularies: few sums to look through, and few tokens behind each
 
 
 def choose_tokens(
     logits: Tensor, samplings: Sequence[Sampling], randoms: Sequence[random.Random]
 ) -> tuple[Tensor, Tensor]:
     """Next tokens [n] and their log-probabilities [n] (of the distribution sampled from: after temperature, before
-    top_p; temperature 1 for greedy rows) from float32 logits [n, V].
+    top_p; temperature 1 for greedy rows) from float32 logits [n, V], whose memory is overwritten.
 
     Each row draws from its own generator, so what it says does not depend on its neighbours.
     """
-    temperatures = torch.tensor([s.temperature or 1.0 for s in samplings], device=logits.device)
+    place = logits.device
     if any(s.temperature not in (0.0, 1.0) for s in samplings):
-        logits = logits / temperatures[:, None]
-    log_normalizers = torch.logsumexp(logits, -1)
-    tokens = logits.argmax(-1)
-    sampled = [place for place, s in enumerate(samplings) if s.temperature > 0]
-    if sampled:
-        probabilities = (logits[sampled] - log_normalizers[sampled, None]).exp()
-        top_ps = [samplings[place].top_p for place in sampled]
-        draws = torch.tensor([randoms[place].random() for place in sampled], device=logits.device)
-        tokens[sampled] = draw(probabilities, top_ps, draws)
-    return tokens, logits.gather(1, tokens[:, None])[:, 0] - log_normalizers
+        logits.div_(torch.tensor([s.temperature or 1.0 for s in samplings], device=place)[:, None])
+    greedy = [row for row, s in enumerate(samplings) if s.temperature == 0]
+    nucleus = [row for row, s in enumerate(samplings) if s.temperature > 0 and s.top_p < 1]
+    likeliest = logits.argmax(-1) if greedy else None
+    weights = logits.sub_(logits.amax(-1, keepdim=True)).exp_()  # in place: new memory costs more than the arithmetic
+    draws = torch.tensor(
+        [each.random() if s.temperature else 0.0 for each, s in zip(randoms, samplings, strict=True)], device=place
+    )
+    tokens, totals = draw(weights, draws)
+    if nucleus:
+        top_ps = torch.tensor([samplings[row].top_p for row in nucleus], device=place)
+        tokens[nucleus] = draw_nucleus(weights[nucleus] / totals[nucleus, None], top_ps, draws[nucleus])
+    if likeliest is not None:
+        tokens[greedy] = likeliest[greedy]
+    return tokens, (weights.gather(1, tokens[:, None])[:, 0] / totals).log()
 
 
-def draw(probabilities: Tensor, top_ps: Sequence[float], draws: Tensor) -> Tensor:
-    """Inverse-transform sampling: probabilities [n, V] and uniform draws [n] in [0, 1) -> tokens [n].
+def draw(weights: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+    """Inverse-transform sampling: weights [n, V], not normalised, and uniform draws [n] in [0, 1) -> tokens [n] and the
+    rows' total weights [n].
 
-    `top_p` < 1 keeps the fewest likeliest tokens that together reach it (nucleus sampling, 1904.09751).
+    First a block of tokens is found by the blocks' sums, then the token in it: one pass over the vocabulary.
     """
-    if all(top_p >= 1 for top_p in top_ps):
-        totals = probabilities.cumsum(-1)
-        picked = torch.searchsorted(totals, (draws * totals[:, -1])[:, None], right=True)[:, 0]
-        return picked.clamp_(max=probabilities.shape[1] - 1)
+    vocabulary = weights.shape[1]
+    whole = vocabulary - vocabulary % BLOCK_TOKENS
+    sums = weights[:, :whole].unflatten(1, (-1, BLOCK_TOKENS)).sum(-1)
+    sums = torch.cat((sums, weights[:, whole:].sum(-1, keepdim=True)), 1)
+    totals = sums.sum(-1)
+    block, rest = find(sums, draws * totals)
+    columns = block[:, None] * BLOCK_TOKENS + torch.arange(BLOCK_TOKENS, device=weights.device)
+    inside = weights.gather(1, columns.clamp(max=vocabulary - 1)).masked_fill_(columns >= vocabulary, 0.0)
+    return block * BLOCK_TOKENS + find(inside, rest)[0], totals
+
+
+def draw_nucleus(probabilities: Tensor, top_ps: Tensor, draws: Tensor) -> Tensor:
+    """Sampling from the fewest likeliest tokens that together reach `top_ps` [n] (1904.09751): probabilities [n, V],
+    draws [n] -> tokens [n]."""
     ordered, order = probabilities.sort(-1, descending=True)
     before = ordered.cumsum(-1) - ordered
-    kept = ordered * (before < torch.tensor(top_ps, device=ordered.device)[:, None])
-    totals = kept.cumsum(-1)
-    picked = torch.searchsorted(totals, (draws * totals[:, -1])[:, None], right=True)[:, 0]
-    return order.gather(1, picked.clamp_(max=order.shape[1] - 1)[:, None])[:, 0]
+    kept = ordered * (before < top_ps[:, None])
+    places, _ = find(kept, draws * kept.sum(-1))
+    return order.gather(1, places[:, None])[:, 0]
+
+
+def find(weights: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place of each row at which the sum of weights [n, m] exceeds the target [n], and what of the target is
+    left before it [n]. Where rounding puts a target beyond all weights, it is the last place that has weight."""
+    sums = weights.cumsum(-1)
+    targets = torch.minimum(targets, torch.nextafter(sums[:, -1], torch.zeros_like(targets)))
+    places = torch.searchsorted(sums, targets[:, None], right=True)
+    before = functional.pad(sums, (1, 0)).gather(1, places)
+    return places[:, 0], targets - before[:, 0]

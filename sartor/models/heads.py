@@ -1,4 +1,4 @@
-"""From hidden states to the log-probabilities of given tokens, without ever holding the full logit matrix.
+"""From hidden states to the log-probabilities of given tokens, and the entropy of all, without the full logit matrix.
 
 The logits of a position are needed for a moment only: the gradient of log p(target) to the hidden state,
 u = W[target] - Σ_v p_v W[v], is one vector, whatever the loss later does with the log-probability. So the logits are
@@ -16,6 +16,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 TILE_POSITIONS, TILE_TOKENS = 512, 1024  # measured: full speed of the matrix product, and a tile stays in cache
+LOWEST_SHIFT = -200.0  # e^-200 is 0 in float32, and unlike -∞ it can be multiplied by 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,34 @@ class _TokenLogProbs(torch.autograd.Function):
             tiles = _Tiles(hidden[rows], weight, ctx.head, ctx.temperature)
             tiles.add_weight_gradient(grad_weight, targets[rows], normalizers[rows], grad[rows])
         return grad_hidden, grad_weight.to(weight.dtype), None, None, None
+
+
+class _TokenEntropies(torch.autograd.Function):
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, hidden: Tensor, weight: Tensor, head: Head, temperature: float
+    ) -> Tensor:
+        entropies = torch.empty(len(hidden), dtype=torch.float32, device=hidden.device)
+        normalizers = torch.empty_like(entropies)
+        for start in range(0, len(hidden), TILE_POSITIONS):
+            rows = slice(start, start + TILE_POSITIONS)
+            entropies[rows], normalizers[rows] = _Tiles(hidden[rows], weight, head, temperature).entropy()
+        ctx.save_for_backward(hidden, weight, entropies, normalizers)
+        ctx.head, ctx.temperature = head, temperature
+        return entropies
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grads
+        hidden, weight, entropies, normalizers = ctx.saved_tensors
+        grad_hidden = torch.empty_like(hidden)
+        trains_weight = ctx.needs_input_grad[1]
+        grad_weight = torch.zeros(weight.shape, dtype=torch.float32, device=weight.device) if trains_weight else None
+        for start in range(0, len(hidden), TILE_POSITIONS):
+            rows = slice(start, start + TILE_POSITIONS)
+            tiles = _Tiles(hidden[rows], weight, ctx.head, ctx.temperature)
+            grad_hidden[rows] = tiles.entropy_gradient(grad_weight, entropies[rows], normalizers[rows], grad[rows])
+        return grad_hidden, None if grad_weight is None else grad_weight.to(weight.dtype), None, None
 
 
 class _Tiles:
@@ -152,6 +181,42 @@ class _Tiles:
             room.copy_(z.mul_(own))
             total[first : first + len(weight)] += room.t() @ self.hidden
 
+    def entropy(self) -> tuple[Tensor, Tensor]:
+        """-Σ_v p_v log p_v [P] and log Σ_v e^z_v [P]."""
+        largest = torch.full_like(self.hidden[:, :1], -torch.inf, dtype=torch.float32)
+        total = torch.zeros_like(largest)  # Σ e^(z - largest)
+        moment = torch.zeros_like(largest)  # Σ e^(z - largest) · (z - largest)
+        for _, _, z, _ in self:
+            larger = torch.maximum(largest, z.amax(1, keepdim=True))
+            shift = (largest - larger).clamp_(min=LOWEST_SHIFT)
+            moment.add_(shift * total).mul_(shift.exp())
+            total.mul_(shift.exp())
+            largest = larger
+            z.sub_(larger)
+            powers = z.exp()
+            total.add_(powers.sum(1, keepdim=True))
+            moment.add_(powers.mul_(z).sum(1, keepdim=True))
+        logarithm = total.log()
+        return (logarithm - moment / total)[:, 0], (largest + logarithm)[:, 0]
+
+    def entropy_gradient(
+        self, weight_total: Tensor | None, entropies: Tensor, normalizer: Tensor, grad: Tensor
+    ) -> Tensor:
+        """grad · d entropy / d hidden [P, d] in its type; weight_total [V, d] += Σ_P grad · d entropy / d weight.
+
+        d entropy / d z_v = -p_v (log p_v + entropy).
+        """
+        result = torch.zeros_like(self.hidden, dtype=torch.float32)
+        for first, weight, z, room in self:
+            own = self.slope(z) * grad[:, None]
+            z.sub_(normalizer[:, None])  # log p
+            probabilities = z.exp()
+            room.copy_(z.add_(entropies[:, None]).mul_(probabilities).mul_(own).neg_())
+            result.add_(room @ weight)
+            if weight_total is not None:
+                weight_total[first : first + len(weight)] += room.t() @ self.hidden
+        return result.to(self.hidden.dtype)
+
 
 def token_log_probs(hidden: Tensor, head: Head, targets: Tensor, temperature: float = 1.0) -> Tensor:
     """log p(target) at each position: hidden [N, d], targets [N] -> float32 [N], differentiable.
@@ -159,4 +224,14 @@ def token_log_probs(hidden: Tensor, head: Head, targets: Tensor, temperature: fl
     `temperature` divides the logits, as sampling does.
     """
     result: Tensor = _TokenLogProbs.apply(hidden, head.weight, targets, head, temperature)  # type: ignore[no-untyped-call]
+    return result
+
+
+def token_entropies(hidden: Tensor, head: Head, temperature: float = 1.0) -> Tensor:
+    """-Σ_v p_v log p_v at each position, in nats: hidden [N, d] -> float32 [N], differentiable.
+
+    Exact, over the whole vocabulary; the backward pass computes the logits again. `temperature` divides the logits, as
+    sampling does.
+    """
+    result: Tensor = _TokenEntropies.apply(hidden, head.weight, head, temperature)  # type: ignore[no-untyped-call]
     return result

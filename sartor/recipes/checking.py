@@ -25,8 +25,9 @@ from sartor.data.records import Conversation, Example
 from sartor.models.forward import load_packed
 from sartor.models.hub import context_tokens, load_tokenizer, resolve
 from sartor.recipes.check import CheckConfig, CheckReport, Finding
+from sartor.recipes.examples import read_conversations, supervised_loss
 from sartor.recipes.serving_checks import generation_finding, id_findings
-from sartor.recipes.training import read_conversations, supervised_loss, trainable_model, trained_files
+from sartor.recipes.training import trainable_model, trained_files
 from sartor.train.invariance import (
     Gradients,
     gradient_difference,

@@ -42,9 +42,10 @@ def run(config: FindLrConfig) -> FoundRate:
     from sartor.base.distributed import world_size
     from sartor.base.errors import Interrupted, SartorError, UsageError
     from sartor.base.run_folder import require_free
+    from sartor.recipes.examples import prepare
     from sartor.recipes.rate_report import describe, notes, write_report
     from sartor.recipes.rate_trials import search_rate
-    from sartor.recipes.training import prepare, trainable_model
+    from sartor.recipes.training import trainable_model
 
     if world_size() > 1:
         raise UsageError("a search runs in one process", hint="start it without torchrun; the rate holds for both")

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from sartor.base.errors import DataError, Interrupted, QualityError, SartorError, UsageError
+from sartor.recipes.preference_settings import DpoSettings, RewardSettings
+from sartor.recipes.settings import TrainingConfig
 from sartor.recipes.supervised import SupervisedConfig
 
 REQUEST_FILE, MEASURED_FILE = "request.json", "measured.json"
+SETTINGS: dict[str, type[TrainingConfig]] = {"finetune": SupervisedConfig, "reward": RewardSettings, "dpo": DpoSettings}
 PROGRAM = "sartor.recipes.measuring"
 KINDS = {kind.exit_code: kind for kind in (SartorError, UsageError, DataError, QualityError, Interrupted)}
 
@@ -69,7 +72,8 @@ class Memory:
 @dataclass(frozen=True)
 class Times:
     """Seconds, and what is written in bytes. `token` is per computed token of a whole optimizer step: the median over
-    `steps_tried` steps, between the quickest (`least`) and the slowest (`most`). `evaluation` is of all held-out rows
+    `steps_tried` steps, between the quickest (`least`) and the slowest (`most`). `beforehand` is what a reference model
+    takes for all rows. `evaluation` is of all held-out rows
     and, where there is a task, of its answers, which alone take `generation`."""
 
     steps_tried: int
@@ -77,6 +81,7 @@ class Times:
     token_least: float
     token_most: float
     start: float
+    beforehand: float
     evaluation: float
     generation: float
     checkpoint: float
@@ -98,14 +103,16 @@ class Measured:
         return Measured(Work(**raw["work"]), Memory(**raw["memory"]), Times(**raw["times"]))
 
 
-def try_run(config: SupervisedConfig, sample_steps: int) -> Measured | None:
+def try_run(config: TrainingConfig, sample_steps: int) -> Measured | None:
     """What the run would take, by the steps that need most memory and `sample_steps` typical ones (0: memory only).
 
     None when the memory did not suffice even for that. SartorError as the run itself would raise it.
     """
     with tempfile.TemporaryDirectory(prefix="sartor-plan-") as name:
         folder = Path(name)
-        request = {"config": config.shared_settings(), "sample_steps": sample_steps, "began": time.time()}
+        kind = next(kind for kind, settings in SETTINGS.items() if isinstance(config, settings))
+        shared = {name: getattr(config, name) for name in SETTINGS[kind].model_fields}
+        request = {"kind": kind, "config": shared, "sample_steps": sample_steps, "began": time.time()}
         (folder / REQUEST_FILE).write_text(json.dumps(request))
         code = subprocess.run([sys.executable, "-m", PROGRAM, name], stdout=sys.stderr, check=False).returncode
         if code == -signal.SIGKILL:

@@ -1,4 +1,4 @@
-"""A supervised run in small: the steps that need most memory, a few typical ones, one evaluation, one checkpoint and
+"""A training run in small: the steps that need most memory, a few typical ones, one evaluation, one checkpoint and
 the result, each done as the run does it.
 
     python -m sartor.recipes.measuring FOLDER
@@ -8,11 +8,12 @@ because a process's peak memory holds all that went before, and because the memo
 what a run needs.
 """
 
+import functools
 import json
 import sys
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +25,31 @@ from sartor.base.energy import EnergyMeter
 from sartor.base.errors import SartorError
 from sartor.base.peak_memory import PeakMemory
 from sartor.base.run_folder import RunFolder
-from sartor.data.batches import BatchSource
-from sartor.data.chat import Rendered
-from sartor.recipes.measured import MEASURED_FILE, REQUEST_FILE, Measured, Memory, Times, Work
+from sartor.recipes.dpo_stage import DpoStage
+from sartor.recipes.examples import SupervisedStage
+from sartor.recipes.measured import MEASURED_FILE, REQUEST_FILE, SETTINGS, Measured, Memory, Times, Work
 from sartor.recipes.planning import Plan
+from sartor.recipes.reward_stage import RewardStage
+from sartor.recipes.stage import Stage
 from sartor.recipes.step_count import epochs_steps
-from sartor.recipes.supervised import SupervisedConfig
-from sartor.recipes.training import (
-    Prepared,
-    held_out_measures,
-    loop_settings,
-    prepare,
-    supervised_loss,
-    trainable_model,
-    trained_files,
-)
+from sartor.recipes.training import loop_settings
 from sartor.train.checkpoint import Checkpoints, LoopState
 from sartor.train.loop import fit
 from sartor.train.optimizer import Optimizer, trainable_parameters
-from sartor.train.plan import ProbeSource, Speed, StepSize, mean_tokens, step_sizes, typical_steps, worst_steps
+from sartor.train.plan import (
+    EpochSource,
+    ProbeSource,
+    Speed,
+    StepSize,
+    mean_tokens,
+    step_sizes,
+    typical_steps,
+    worst_steps,
+)
 
 EVALUATED_MICRO_BATCHES = 8  # of held-out rows at most, so that many rows do not make planning long
 FLOAT32_BYTES = 4
+STAGES: dict[str, Callable[[Any], Stage[Any]]] = {"finetune": SupervisedStage, "reward": RewardStage, "dpo": DpoStage}
 
 
 class WatchedCheckpoints(Checkpoints):
@@ -71,12 +75,12 @@ class WatchedCheckpoints(Checkpoints):
 class WatchedEvaluation:
     """Evaluates as the run does, on a sample of the held-out rows, and tells what it takes."""
 
-    def __init__(self, config: SupervisedConfig, prepared: Prepared, peak: PeakMemory):
-        rows = sample_rows(prepared.dev_rows, EVALUATED_MICRO_BATCHES * config.micro_batch_tokens)
-        sampled = replace(prepared, dev_rows=rows)
-        self._loss = held_out_measures(config.model_copy(update={"best_by": "loss"}), replace(sampled, task=None))
-        self._all = held_out_measures(config, sampled) if prepared.task is not None else None
-        self._share = sum(len(row.ids) for row in prepared.dev_rows) / sum(len(row.ids) for row in rows)
+    def __init__(self, stage: Stage[Any], trial: Stage[Any], peak: PeakMemory):
+        answers = isinstance(trial, SupervisedStage) and trial.prepared.task is not None
+        self._loss = trial.without_task() if isinstance(trial, SupervisedStage) else trial
+        self._all = trial if answers else None
+        self._share = stage.dev_tokens / trial.dev_tokens
+        self._beforehand_share = stage.beforehand_tokens / trial.dev_tokens
         self._peak = peak
         self.begun = self.loss_seconds = self.generation_seconds = 0.0
 
@@ -85,45 +89,51 @@ class WatchedEvaluation:
         """Of all held-out rows, and of the answers."""
         return self.loss_seconds * self._share + self.generation_seconds
 
+    @property
+    def beforehand_seconds(self) -> float:
+        """Of what is computed before the first step."""
+        return self.loss_seconds * self._beforehand_share
+
     def __call__(self, model: nn.Module) -> dict[str, float]:
         self._peak.end("training")
         self.begun = time.perf_counter()
-        measured = self._loss(model)
+        measured = self._loss.evaluate(model)
         self.loss_seconds = time.perf_counter() - self.begun
         self._peak.end("evaluation")
         if self._all is not None:
-            measured = self._all(model)
+            measured = self._all.evaluate(model)
             self.generation_seconds = max(time.perf_counter() - self.begun - 2 * self.loss_seconds, 0.0)
             self._peak.end("generation")
         return measured
 
 
-def measure(config: SupervisedConfig, sample_steps: int, began: float, folder: Path) -> Measured:
+def measure(stage_of: Callable[[], Stage[Any]], sample_steps: int, began: float, folder: Path) -> Measured:
     """Do in small what the run would do, in the new `folder`. `began` is when the process was started (time.time)."""
     peak = PeakMemory(device())
     available = memory(device()).available_bytes + peak.now_bytes()
-    prepared = prepare(config)
-    model = trainable_model(config, prepared.base)
+    stage = stage_of()
+    trial = stage.trial(EVALUATED_MICRO_BATCHES * stage.config.micro_batch_tokens)
+    config, source = stage.config, trial.source
+    model = stage.model()
     start_seconds, started_bytes = time.time() - began, peak.now_bytes()
     peak.end("start")
 
-    source = prepared.source(config)
     num_steps = epochs_steps(config, source.steps_per_epoch)
     sizes = step_sizes(source, num_steps)
     worst = worst_steps(sizes)
     typical = typical_steps(sizes, sample_steps) if sample_steps else []
     chosen = [*worst, *typical] if typical else [worst[0], *worst]  # the first step warms up and is not counted
     probe = ProbeSource(source, [size.step for size in chosen])
-    evaluation = WatchedEvaluation(config, prepared, peak)
+    evaluation = WatchedEvaluation(stage, trial, peak)
     with RunFolder.create(folder) as run:
         checkpoints = WatchedCheckpoints(run, peak)
-        settings = loop_settings(config, Plan(len(chosen), len(chosen), 0.0, 0.0))
+        settings = loop_settings(config, Plan(len(chosen), len(chosen), 0.0, {}), stage.best_by)
         with EnergyMeter() as energy:
             begun = time.perf_counter()
-            fit(model, probe, supervised_loss, settings, evaluation, checkpoints)
+            fit(model, probe, trial.loss_of, settings, evaluation, checkpoints)
             fitting_seconds = time.perf_counter() - begun
         checkpoints.close()
-        result_seconds = _write_result(config, model, prepared, run)
+        result_seconds = _write_result(trial, model, run)
         peak.end("result")
 
     step_seconds = _differences([*probe.marks, evaluation.begun])
@@ -148,6 +158,7 @@ def measure(config: SupervisedConfig, sample_steps: int, began: float, folder: P
             token_least=speed.least,
             token_most=speed.most,
             start=start_seconds,
+            beforehand=evaluation.beforehand_seconds,
             evaluation=evaluation.seconds,
             generation=evaluation.generation_seconds,
             checkpoint=checkpoints.seconds,
@@ -160,12 +171,12 @@ def measure(config: SupervisedConfig, sample_steps: int, began: float, folder: P
     )
 
 
-def _work(model: nn.Module, source: BatchSource, num_steps: int, sizes: list[StepSize], worst: list[StepSize]) -> Work:
+def _work(model: nn.Module, source: EpochSource, num_steps: int, sizes: list[StepSize], worst: list[StepSize]) -> Work:
     return Work(
         parameters=_count(model.parameters()),
         trained_parameters=_count(trainable_parameters(model).values()),
         rows=len(source.rows),
-        epoch_row_tokens=sum(len(row.ids) for row in source.rows),
+        epoch_row_tokens=sum(row.num_tokens for row in source.rows),
         epoch_trained_tokens=sum(row.num_trained for row in source.rows),
         steps_per_epoch=source.steps_per_epoch,
         steps=num_steps,
@@ -179,19 +190,13 @@ def _work(model: nn.Module, source: BatchSource, num_steps: int, sizes: list[Ste
     )
 
 
-def _write_result(config: SupervisedConfig, model: Any, prepared: Prepared, run: RunFolder) -> float:
+def _write_result(stage: Stage[Any], model: Any, run: RunFolder) -> float:
     """Write what was trained as the run would; seconds."""
     begun = time.perf_counter()
-    _, files = trained_files(config, model, prepared.base, config.base)
+    stage.quality(model)
+    _, files = stage.files(model)
     run.write_folder("result", files)
     return time.perf_counter() - begun
-
-
-def sample_rows(rows: list[Rendered], most_tokens: int) -> list[Rendered]:
-    """Rows of about `most_tokens` tokens together, of all lengths alike and with the longest; all if they are fewer."""
-    ordered = sorted(rows, key=lambda row: len(row.ids), reverse=True)
-    every = -(-sum(len(row.ids) for row in rows) // most_tokens)
-    return ordered[:: max(every, 1)]
 
 
 def bytes_of(tensors: Iterable[Tensor]) -> int:
@@ -213,9 +218,10 @@ def _folder_bytes(folder: Path) -> int:
 
 def main(folder: Path) -> None:
     request = json.loads((folder / REQUEST_FILE).read_text())
-    config = SupervisedConfig.model_validate(request["config"])
+    config = SETTINGS[request["kind"]].model_validate(request["config"])
     try:
-        found: dict[str, Any] = asdict(measure(config, request["sample_steps"], request["began"], folder / "run"))
+        stage_of = functools.partial(STAGES[request["kind"]], config)
+        found: dict[str, Any] = asdict(measure(stage_of, request["sample_steps"], request["began"], folder / "run"))
     except SartorError as error:
         told = {"what": error.what, "where": error.where, "hint": error.hint}
         found = {"error": told | {"exit_code": error.exit_code}}

@@ -28,8 +28,8 @@ from sartor.data.writers import write_jsonl
 from sartor.evaluation.statistics import student_quantile
 from sartor.generation.prompted import prompted
 from sartor.recipes.candidate import DEV_FILE, MEASURED_FILE, REQUEST_FILE, TRAIN_FILE, CandidateRequest
+from sartor.recipes.examples import asked_before_the_answer
 from sartor.recipes.model_facts import ModelFacts, facts
-from sartor.recipes.training import asked_before_the_answer
 from sartor.train.likelihood import Floats, paired_difference
 
 PROGRAM = "sartor.recipes.candidate"

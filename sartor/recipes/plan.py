@@ -1,4 +1,4 @@
-"""The plan of a fine-tuning run: what it will take in memory, time, disk and money, told from a run in small.
+"""The plan of a training run: what it will take in memory, time, disk and money, told from a run in small.
 
 Nothing is reckoned from formulas: the steps that need the most memory, some typical ones, an evaluation, a checkpoint
 and the result are done as the run does them, in a process of its own.
@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import Field
 
+from sartor.base.configuration import Config
 from sartor.base.console import say
 from sartor.base.errors import SartorError
 from sartor.recipes.measured import Measured, try_run
+from sartor.recipes.settings import TrainingConfig
 from sartor.recipes.step_count import PROBE_STEPS, schedule
 from sartor.recipes.supervised import SupervisedConfig
 
@@ -21,8 +23,8 @@ FEWEST_MICRO_BATCH_TOKENS = 64
 UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
-class PlanConfig(SupervisedConfig):
-    """Settings of `sartor plan`: those of the run, and what it is measured against."""
+class PlanOptions(Config):
+    """What a run is measured against."""
 
     memory: str | None = Field(
         None,
@@ -32,6 +34,10 @@ class PlanConfig(SupervisedConfig):
     price_per_hour: float | None = Field(None, ge=0, description="price of an hour of this machine, for the run's cost")
     sample_steps: int = Field(6, ge=2, description="typical steps to measure: more make the estimate surer")
     alternatives: bool = Field(True, description="where it does not fit, try what would")
+
+
+class PlanConfig(PlanOptions, SupervisedConfig):
+    """Settings of `sartor plan`: those of the run, and what it is measured against."""
 
 
 @dataclass(frozen=True)
@@ -81,23 +87,30 @@ class RunPlan:
 
 
 def run(config: PlanConfig) -> RunPlan:
+    """The plan of a fine-tuning run."""
+    return plan_of(config, config)
+
+
+def plan_of(config: TrainingConfig, options: PlanOptions) -> RunPlan:
     """Try the run in small and tell the whole; where it does not fit, try what could be changed."""
-    measured = try_run(config, config.sample_steps)
-    limit = parse_bytes(config.memory) if config.memory is not None else None
+    measured = try_run(config, options.sample_steps)
+    limit = parse_bytes(options.memory) if options.memory is not None else None
     if limit is None and measured is not None:
         limit = measured.memory.available
     fits = measured is not None and limit is not None and measured.memory.peak <= limit
-    alternatives = () if fits or not config.alternatives else try_alternatives(config, measured, limit)
-    return RunPlan(fits, limit, measured, None if measured is None else estimate(config, measured), alternatives)
+    alternatives = () if fits or not options.alternatives else try_alternatives(config, measured, limit)
+    whole = None if measured is None else estimate(config, measured, options.price_per_hour)
+    return RunPlan(fits, limit, measured, whole, alternatives)
 
 
-def estimate(config: PlanConfig, measured: Measured) -> Estimate:
+def estimate(config: TrainingConfig, measured: Measured, price_per_hour: float | None = None) -> Estimate:
     """The whole run from what was measured."""
     work, times = measured.work, measured.times
     step_seconds = times.token * work.step_tokens
     num_steps, every = schedule(config, work.steps_per_epoch, step_seconds, times.evaluation)
     evaluations = -(-num_steps // every)
-    apart = times.start + times.result + (evaluations + 1) * times.evaluation + evaluations * times.checkpoint
+    apart = times.start + times.beforehand + times.result
+    apart += (evaluations + 1) * times.evaluation + evaluations * times.checkpoint
 
     def whole(token_seconds: float) -> float:
         return apart + (num_steps + PROBE_STEPS) * token_seconds * work.step_tokens
@@ -113,11 +126,11 @@ def estimate(config: PlanConfig, measured: Measured) -> Estimate:
         tokens_per_second=work.step_row_tokens / step_seconds,
         disk_bytes=checkpoints * times.checkpoint_bytes + times.result_bytes,
         watt_hours=times.watts * seconds / 3600,
-        cost=None if config.price_per_hour is None else config.price_per_hour * seconds / 3600,
+        cost=None if price_per_hour is None else price_per_hour * seconds / 3600,
     )
 
 
-def try_alternatives(config: PlanConfig, measured: Measured | None, limit: int | None) -> tuple[Alternative, ...]:
+def try_alternatives(config: TrainingConfig, measured: Measured | None, limit: int | None) -> tuple[Alternative, ...]:
     """Changes that cost little first, each tried, until one fits."""
     tried: list[Alternative] = []
     for options, changed in changes(config):
@@ -136,7 +149,7 @@ def try_alternatives(config: PlanConfig, measured: Measured | None, limit: int |
     return tuple(tried)
 
 
-def changes(config: PlanConfig) -> list[tuple[str, PlanConfig]]:
+def changes(config: TrainingConfig) -> list[tuple[str, TrainingConfig]]:
     """Options to add to the command, and the settings they make: smaller micro-batches cost a little speed,
     checkpointing a forward pass, a smaller optimizer or a 4-bit base precision."""
     found: list[dict[str, Any]] = []
@@ -156,7 +169,7 @@ def changes(config: PlanConfig) -> list[tuple[str, PlanConfig]]:
     return [(options, changed) for options, changed in named if options]
 
 
-def _as_options(config: PlanConfig, changed: dict[str, Any]) -> str:
+def _as_options(config: TrainingConfig, changed: dict[str, Any]) -> str:
     words = []
     for name, value in changed.items():
         if getattr(config, name) != value:

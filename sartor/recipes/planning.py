@@ -10,33 +10,33 @@ from sartor.base.console import say
 from sartor.base.device import device
 from sartor.base.distributed import from_main
 from sartor.base.run_folder import RunFolder
-from sartor.data.batches import BatchSource
+from sartor.recipes.settings import TrainingConfig
 from sartor.recipes.step_count import PROBE_STEPS, epochs_steps, schedule
-from sartor.recipes.supervised import SupervisedConfig
 from sartor.train.loop import Evaluate, LossOf, evaluation_mode, training_mode
 from sartor.train.parallel import deal
-from sartor.train.plan import Speed, StepSize, mean_tokens, step_sizes, typical_steps
+from sartor.train.plan import EpochSource, Speed, StepSize, mean_tokens, step_sizes, typical_steps
 
 PROBED_STEPS_LOOKED_AT = 100  # enough to know a step's mean size, quick enough for the beginning of a run
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train, decided once and kept: a resumed run must follow the same schedule."""
+    """How long to train, decided once and kept: a resumed run must follow the same schedule. `before` holds the
+    held-out measures of the untrained model."""
 
     num_steps: int
     evaluate_every: int
     seconds: float
-    dev_loss: float
+    before: dict[str, float]
 
 
 def plan_steps(
     folder: RunFolder,
     model: nn.Module,
-    source: BatchSource,
+    source: EpochSource,
     loss_of: LossOf,
     evaluate: Evaluate,
-    config: SupervisedConfig,
+    config: TrainingConfig,
 ) -> Plan:
     """Steps for the epochs asked for, or as many as `max_minutes` allows at the speed measured on real steps."""
     (known,) = from_main([(folder.path / "plan.json").is_file()])
@@ -44,7 +44,7 @@ def plan_steps(
         return Plan(**folder.read_json("plan.json"))
     with training_mode(model), evaluation_mode(model):
         started = time.monotonic()
-        dev_loss = evaluate(model)["dev_loss"]
+        before = evaluate(model)
         evaluation_seconds = time.monotonic() - started
     step_seconds = measure_step(model, source, loss_of, epochs_steps(config, source.steps_per_epoch))
     num_steps, every = schedule(config, source.steps_per_epoch, step_seconds, evaluation_seconds)
@@ -54,13 +54,13 @@ def plan_steps(
             f"({num_steps / source.steps_per_epoch:.1f} epochs)"
         )
     seconds = num_steps * step_seconds + num_steps / every * evaluation_seconds
-    steps, every_steps, *measured = from_main([num_steps, every, seconds, dev_loss])
-    plan = Plan(int(steps), int(every_steps), *measured)
+    steps, every_steps, seconds, *measures = from_main([num_steps, every, seconds, *before.values()])
+    plan = Plan(int(steps), int(every_steps), seconds, dict(zip(before, measures, strict=True)))
     folder.write_json("plan.json", asdict(plan))
     return plan
 
 
-def measure_step(model: nn.Module, source: BatchSource, loss_of: LossOf, num_steps: int) -> float:
+def measure_step(model: nn.Module, source: EpochSource, loss_of: LossOf, num_steps: int) -> float:
     """Seconds of an optimizer step, on average over the run: real forward and backward passes on the rows of steps of
     typical size, no update. The first one warms up and is not counted."""
     sizes = step_sizes(source, num_steps, PROBED_STEPS_LOOKED_AT)
@@ -79,8 +79,10 @@ def mean_seconds(measured: Sequence[StepSize], seconds: Sequence[float], sizes: 
     return Speed.of([size.tokens for size in measured], seconds).seconds_per_token * mean_tokens(sizes)
 
 
-def _forward_and_backward(model: nn.Module, source: BatchSource, loss_of: LossOf, size: StepSize) -> None:
-    for batch, _ in deal(source.step(size.step)):
-        loss, _ = loss_of(model, batch.to(device()), size.trained)
+def _forward_and_backward(model: nn.Module, source: EpochSource, loss_of: LossOf, size: StepSize) -> None:
+    batches = source.step(size.step)
+    num_units = sum(batch.num_units for batch in batches)
+    for batch, _ in deal(batches):
+        loss, _ = loss_of(model, batch.to(device()), num_units)
         loss.backward()  # type: ignore[no-untyped-call]
     model.zero_grad(set_to_none=True)

@@ -16,10 +16,10 @@ from sartor.base.device import device, memory
 from sartor.base.seeds import seed_everything
 from sartor.data.batches import BatchSource
 from sartor.data.chat import Rendered
+from sartor.recipes.examples import Prepared, supervised_loss
 from sartor.recipes.planning import measure_step
 from sartor.recipes.step_count import epochs_steps
 from sartor.recipes.supervised import SupervisedConfig
-from sartor.recipes.training import Prepared, supervised_loss
 from sartor.train.checkpoint import LoopState
 from sartor.train.learning_rate import GRIDS, RateFound, SearchPlan, least_seconds, plan_search, search, trunk_steps
 from sartor.train.likelihood import Floats, row_losses

@@ -21,7 +21,7 @@ from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.formats import read_examples
 from sartor.data.records import Conversation, Message
 from sartor.data.split import split_dev
-from sartor.recipes.training import asked_before_the_answer
+from sartor.recipes.examples import asked_before_the_answer
 from sartor.train.log_probs import batch_log_probs
 
 MOST_ROWS, MOST_TOKENS = 64, 4096  # some seconds of work for a small model on a CPU

@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from sartor.base.errors import Interrupted, SartorError, UsageError
 from sartor.base.lock import Lock
 from sartor.base.run_folder import LOCK_FILE, RunFolder
 from sartor.reporting.figures import number
+from sartor.train.alarms import Alarm, alarms
 from sartor.train.diagnosis import Diagnosis, diagnose
 from sartor.train.history import History, read_history, read_record, read_settings
 
@@ -25,7 +27,9 @@ COLLECTION = "runs"
 @dataclass(frozen=True)
 class RunSummary:
     """One run in a line. `dev_loss` is that of the weights that were kept; `score` is between 0 and 1: of the task's
-    dev questions, or of a choice's test questions. What does not apply or is not known yet is None."""
+    dev questions, or of a choice's test questions; `outcome` is the held-out figure that alignment is judged by, named
+    `outcome_name` (accuracy of a reward model or DPO, mean reward of PPO or GRPO), likewise of what was kept. `rows`
+    are pairs or prompts where those are learnt from. What does not apply or is not known yet is None."""
 
     path: Path
     kind: str
@@ -35,6 +39,8 @@ class RunSummary:
     steps: int | None
     dev_loss: float | None
     score: float | None
+    outcome_name: str | None
+    outcome: float | None
     choice: str | None
     seconds: float | None
     size_bytes: int
@@ -53,6 +59,11 @@ class RunRecord:
     history: History
     diagnosis: Diagnosis | None
     failure: str | None
+
+    @cached_property
+    def alarms(self) -> list[Alarm]:
+        """What went wrong in alignment; looked for when it is asked for, since a list of runs does not."""
+        return alarms(self.history.records) if self.history.aligns else []
 
 
 def is_run(path: Path) -> bool:
@@ -101,10 +112,12 @@ def read_run(path: Path) -> RunRecord:
         kind=_kind(path, settings),
         state=_state(path),
         base=settings.get("base"),
-        rows=certificate.get("rows", how.get("rows_train")),
+        rows=_rows(certificate, how),
         steps=history.steps or None,
         dev_loss=history.best_value,
         score=_score(history, choice),
+        outcome_name=history.outcome_name if history.aligns else None,
+        outcome=history.outcome if history.aligns else None,
         choice=chosen if chosen is not None else choice.get("verdict"),
         seconds=number(seconds) if seconds is not None else so_far[-1][1] if so_far else None,
         size_bytes=folder_bytes(path),
@@ -206,6 +219,11 @@ def _state(path: Path) -> State:
     if (path / "result.json").is_file() or (path / "choice.json").is_file():
         return "finished"
     return "failed" if (path / FAILURE_FILE).is_file() else "interrupted"
+
+
+def _rows(certificate: Mapping[str, Any], how: Mapping[str, Any]) -> int | None:
+    told = (certificate.get("pairs"), certificate.get("prompts"), certificate.get("rows"), how.get("rows_train"))
+    return next((count for count in told if isinstance(count, int)), None)
 
 
 def _score(history: History, choice: Mapping[str, Any]) -> float | None:

@@ -1,18 +1,18 @@
 """How many steps a run makes, and when it stops to evaluate: arithmetic that the run and its plan share."""
 
-from sartor.recipes.supervised import SupervisedConfig
+from sartor.recipes.settings import TrainingConfig
 
 PROBE_STEPS = 3  # a run tries so many steps before its first one, to know its speed
 EVALUATION_SHARE = 0.2  # of a limited time goes to held-out losses at most
 
 
-def epochs_steps(config: SupervisedConfig, steps_per_epoch: int) -> int:
+def epochs_steps(config: TrainingConfig, steps_per_epoch: int) -> int:
     """Steps for the epochs asked for."""
     return max(1, round(config.epochs * steps_per_epoch))
 
 
 def schedule(
-    config: SupervisedConfig, steps_per_epoch: int, step_seconds: float, evaluation_seconds: float
+    config: TrainingConfig, steps_per_epoch: int, step_seconds: float, evaluation_seconds: float
 ) -> tuple[int, int]:
     """How many steps to take, and every how many of them to evaluate: for the epochs asked for, or within
     `max_minutes`, of which EVALUATION_SHARE at most goes to evaluations."""

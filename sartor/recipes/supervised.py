@@ -1,66 +1,23 @@
 """The settings that all about supervised fine-tuning shares: the run itself, its plan, its checks, its search."""
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from sartor.base.configuration import Config
-
-Adapter = Literal["lora", "qlora", "none"]
-LEARNING_RATES: dict[Adapter, float] = {"lora": 1e-3, "qlora": 1e-3, "none": 1e-4}  # LoRA: 10 times full training's
+from sartor.recipes.settings import RowsConfig
 
 
-class SupervisedConfig(Config):
-    """Rows, model, and how the one learns the other."""
+class SupervisedConfig(RowsConfig):
+    """Training on conversations whose answers are learnt."""
 
-    data: str = Field(description="rows to learn from: JSONL, JSON, CSV or Parquet (also .gz, .zst)")
-    base: str = Field("starter", description="model to start from: starter, a Hub id or a local folder")
-    dev: str | None = Field(None, description="held-out rows; without it a share of the rows is held out by hash")
-    format: str | None = Field(None, description="name of the rows' format, where it is not the one detected")
-    on_bad_row: Literal["stop", "skip"] = Field("stop", description="stop at a row that cannot be used, or skip it")
-    adapter: Adapter = Field(
-        "lora", description="what is trained: a low-rank adapter, the same on a 4-bit base, or (none) every weight"
-    )
-    lora_rank: int = Field(16, ge=1, description="rank of the adapter")
-    lora_alpha: float = Field(32.0, gt=0, description="the adapter's branch is scaled by alpha / rank")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout in front of the adapter's branch")
-    lora_targets: list[str] = Field([], description="names of linear layers to adapt (default: all but the head)")
-    rslora: bool = Field(False, description="scale by alpha / sqrt(rank) instead, for high ranks")
-    dora: bool = Field(False, description="also train each output's magnitude (DoRA)")
-    optimizer: Literal["adamw", "adamw8bit", "muon"] = Field(
-        "adamw", description="adamw8bit keeps a quarter of AdamW's state; muon is for matrices of full training"
-    )
+    default_learning_rates: ClassVar = {"lora": 1e-3, "qlora": 1e-3, "none": 1e-4}  # LoRA: 10 times full training's
+
     learning_rate: float | None = Field(
         None, gt=0, description="peak rate (default: 1e-3 for an adapter, 1e-4 for full training)"
     )
-    schedule: Literal["cosine", "linear", "wsd", "constant"] = Field("cosine", description="how the rate falls")
-    warmup_share: float = Field(0.05, ge=0, lt=1, description="share of the steps in which the rate rises")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
-    clip_norm: float = Field(1.0, gt=0, description="bound of the gradient's norm")
-    batch_rows: int = Field(16, ge=1, description="rows per optimizer step")
-    micro_batch_tokens: int = Field(2048, ge=64, description="tokens computed at once: lower it to save memory")
-    activation_checkpointing: bool = Field(
-        False, description="keep only each layer's input and compute the layer again for its gradient: less memory"
-    )
-    max_row_tokens: int = Field(2048, ge=8, description="longer rows (than this or the model's own limit) are left out")
-    epochs: float = Field(3.0, gt=0, description="how often every row is seen")
-    max_minutes: float | None = Field(None, gt=0, description="train fewer steps where this would take longer")
-    evaluations: int = Field(8, ge=1, description="how often the held-out loss is measured")
-    patience: int | None = Field(3, ge=1, description="stop after so many evaluations without a better one")
     task: str | None = Field(None, description="task folder whose dev rows are answered and scored at each evaluation")
     best_by: Literal["loss", "score"] = Field("loss", description="which held-out figure decides what is kept")
-    parallel: Literal["ddp", "fsdp"] = Field(
-        "ddp", description="processes of torchrun each hold the model (ddp) or share out its layers' weights (fsdp)"
-    )
-    accept_changed_environment: bool = Field(
-        False, exclude=True, description="resume where rounding differs: other machine, torch, threads or processes"
-    )
-    seed: int = Field(0, ge=0, description="of the adapter's start, the order of rows and dropout")
 
     def shared_settings(self) -> dict[str, Any]:
         """The settings that the run, its plan, its checks and its search have in common, without their own."""
         return {name: getattr(self, name) for name in SupervisedConfig.model_fields}
-
-    @property
-    def peak_learning_rate(self) -> float:
-        return LEARNING_RATES[self.adapter] if self.learning_rate is None else self.learning_rate

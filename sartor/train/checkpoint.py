@@ -17,6 +17,7 @@ from sartor.base.distributed import barrier, from_main, is_main, world_size
 from sartor.base.errors import DataError, UsageError
 from sartor.base.metrics import MetricsLog
 from sartor.base.run_folder import RunFolder
+from sartor.base.tensor_file import TensorFile, read_tensors
 from sartor.train.masters import MasterWeights
 from sartor.train.optimizer import Optimizer
 from sartor.train.shards import Kind, SavedTensors, staged_files
@@ -24,7 +25,8 @@ from sartor.train.shards import Kind, SavedTensors, staged_files
 
 @dataclass
 class LoopState:
-    """Where a run stands. `best` holds the metrics of the best evaluation, `history` one record a step."""
+    """Where a run stands. `best` holds the metrics of the best evaluation, `history` one record a step, `source` what
+    the coming batches depend on beside the step."""
 
     step: int = 0
     best: dict[str, float] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class LoopState:
     train_loss: float = float("nan")
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+    source: dict[str, Tensor] = field(default_factory=dict)
 
     def record(self, metrics: dict[str, float]) -> None:
         """Count one more step. `train_loss` is a running mean that forgets over about twenty steps."""
@@ -46,6 +49,7 @@ class LoopState:
 
 SAVED_FIELDS = ("step", "best", "best_step", "without_progress", "stopped_early", "train_loss", "seconds")
 TIMING_FILE = "timing.jsonl"
+SOURCE_FILE = "source.safetensors"
 
 
 class Checkpoints:
@@ -77,6 +81,8 @@ class Checkpoints:
                 "timing_bytes": self._logs[1].position,
                 "environment": environment(),
             }
+            if state.source:
+                files[SOURCE_FILE] = TensorFile(state.source)
             self.run.save_checkpoint(state.step, {**files, "progress.json": json.dumps(progress, indent=2)})
 
     def restore(self, optimizer: Optimizer, accept_changed_environment: bool = False) -> LoopState | None:
@@ -93,6 +99,8 @@ class Checkpoints:
         state = LoopState(**progress)
         if state.best:
             state.best_weights = _rows(folder, "best", optimizer.weights)
+        if (folder / SOURCE_FILE).is_file():
+            state.source = read_tensors(folder / SOURCE_FILE)
         state.history = [json.loads(line) for line in (self.run.path / "metrics.jsonl").read_text().splitlines()]
         return state
 
@@ -103,6 +111,8 @@ class Checkpoints:
     def _newest(self) -> Path | None:
         """The main process looks for it, so that all take the same."""
         found = self.run.newest_checkpoint() if is_main() else None
+        if found is not None:
+            self.run.point_latest(found.step)
         (step,) = from_main([-1 if found is None else found.step])
         return None if step < 0 else self.run.path / "checkpoints" / f"step-{int(step)}"
 

@@ -10,6 +10,7 @@ LEAST_EVALUATIONS = 3
 NOISE_SHARE, NOISE_NATS = 0.02, 0.01  # assumed: what a held-out loss of some hundred rows moves without a reason
 STILL_LEARNING_SHARE = 0.05  # of the whole fall, in the last quarter of the run: assumed
 WIDE_GAP_SHARE = 0.5  # of the held-out loss: assumed
+REWARD_NOISE_SHARE = 0.1  # of the scores' deviation: the standard error over a hundred held-out prompts (assumed)
 Gaps = tuple[float | None, float | None, float]  # at the lowest, at the end; by how much it rose in between
 Verdict = Literal["overfitted", "unstable", "nothing learnt", "still learning", "levelled off", "too short to tell"]
 
@@ -32,11 +33,14 @@ class Diagnosis:
 
 
 def diagnose(history: History) -> Diagnosis:
-    """Judge by the held-out loss of every evaluation and by the smoothed training loss beside it.
+    """Judge by the held-out loss of every evaluation and by the smoothed training loss beside it; a run that learns
+    from its own samples by the held-out reward (`_by_reward`).
 
     A rise within noise (2 % of the loss, at least 0.01) counts as none; a fall counts as learning still while the last
     quarter of the run brings a twentieth of all that was gained.
     """
+    if history.samples:
+        return _by_reward(history)
     dev = history.dev_loss
     if len(dev) < LEAST_EVALUATIONS:
         return _too_short(dev)
@@ -109,14 +113,13 @@ def _overfitted(
     )
 
 
-def _kept(history: History, low_step: int) -> str:
-    if history.best_step == low_step:
-        return (
-            f"The weights of step {low_step:,} were kept, from before the rise, so the model is none the worse for it."
-        )
+def _kept(history: History, best_step: int, turn: str = "rise", best: str = "the held-out loss was lowest") -> str:
+    if history.best_step == best_step:
+        kept = f"The weights of step {best_step:,} were kept, from before the {turn}"
+        return f"{kept}, so the model is none the worse for it."
     if history.best_step is None:
         return "Which step's weights were kept is not recorded."
-    return f"The weights of step {history.best_step:,} were kept, which is not where the held-out loss was lowest."
+    return f"The weights of step {history.best_step:,} were kept, which is not where {best}."
 
 
 def _unstable(history: History, low_step: int, gaps: Gaps) -> Diagnosis:
@@ -168,6 +171,67 @@ def _levelled_off(lowest: float, low_step: int, last: float, gaps: Gaps) -> Diag
             *gaps,
         )
     return Diagnosis("levelled off", seen, "More of the same training would probably change little.", "", *gaps)
+
+
+def _by_reward(history: History) -> Diagnosis:
+    """Judge a run that learns from its own samples by the held-out reward of every evaluation.
+
+    What an evaluation of a hundred prompts moves without a reason counts as nothing, twice that for a fall, since the
+    highest of several evaluations is in part luck.
+    """
+    dev = history.series("dev_reward")
+    if len(dev) < LEAST_EVALUATIONS:
+        return _too_few_rewards(history, dev)
+    highest, minus_step = max((value, -step) for step, value in dev)
+    (last_step, last), high_step = dev[-1], -minus_step
+    before = history.before.get("dev_reward")
+    first = dev[0][1] if before is None else before
+    noise = _reward_noise(history, highest)
+    if highest - last > 2 * noise:
+        return Diagnosis(
+            "unstable",
+            f"The held-out reward was highest at step {high_step:,} ({highest:.3f}) and fell to {last:.3f} by step "
+            f"{last_step:,}.",
+            f"Training went past its best. {_kept(history, high_step, 'fall', 'the held-out reward was highest')}",
+            "Try a smaller learning rate, a larger KL coefficient, or fewer steps.",
+        )
+    if highest - first <= noise:
+        return Diagnosis(
+            "nothing learnt",
+            f"The held-out reward was {first:.3f} at first and {highest:.3f} at best: no better beyond noise.",
+            "Nothing was learnt that earns more on new prompts.",
+            "Look at whether answers to one prompt score differently at all; then try a larger learning rate, a "
+            "smaller KL coefficient, or more answers a prompt.",
+        )
+    recent = -_fall_of_last_quarter(dev)
+    if high_step == last_step and recent > max(noise, STILL_LEARNING_SHARE * (highest - first)):
+        return Diagnosis(
+            "still learning",
+            f"The held-out reward was still rising at the end, by {recent:.3f} in the last quarter of the run.",
+            "The policy has not learnt all that this reward can teach it.",
+            "More steps would probably help, if the answers are still good to read and no alarm is raised.",
+        )
+    return Diagnosis(
+        "levelled off",
+        f"The held-out reward rose from {first:.3f} to {highest:.3f} at step {high_step:,} and ended at {last:.3f}.",
+        "More of the same training would probably change little.",
+        "",
+    )
+
+
+def _too_few_rewards(history: History, dev: Series) -> Diagnosis:
+    times = ("never", "only once", "only twice")[len(dev)]
+    seen = f"The held-out reward was measured {times}; what becomes of it shows from {LEAST_EVALUATIONS} times on."
+    sampled = history.smoothed("reward")
+    if sampled:
+        seen += f" The mean reward of the sampled answers went from {sampled[0][1]:.3f} to {sampled[-1][1]:.3f}."
+    return Diagnosis("too short to tell", seen, "", "More steps, or more evaluations in them, would tell.")
+
+
+def _reward_noise(history: History, highest: float) -> float:
+    """What an evaluation moves without a reason; NOISE_SHARE of the reward where the scores' spread is not known."""
+    spread = [value for _, value in history.series("reward_deviation")]
+    return REWARD_NOISE_SHARE * sum(spread) / len(spread) if spread else NOISE_SHARE * abs(highest)
 
 
 def _fall_of_last_quarter(dev: Series) -> float:

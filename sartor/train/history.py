@@ -17,12 +17,15 @@ from sartor.base.metrics import read_metrics
 from sartor.reporting.figures import number
 
 Series = list[tuple[int, float]]
+ALIGNMENT = ("reward", "dpo", "ppo", "grpo")
+OUTCOMES = {"reward": "dev_accuracy", "dpo": "dev_accuracy", "ppo": "dev_reward", "grpo": "dev_reward"}
 
 
 @dataclass(frozen=True)
 class History:
-    """`dev_loss_before` is the held-out loss of the untrained model, `best_step` the step whose weights were kept
-    (None: not known), `planned_steps` how many steps there were to be."""
+    """`before` holds the held-out figures of the untrained model as far as they are known, and `dev_loss_before` is its
+    loss; `best_step` is the step whose weights were kept (None: not known), `planned_steps` how many steps there were
+    to be, `kind` the verb that made the run."""
 
     records: Sequence[Mapping[str, Any]]
     dev_loss_before: float | None = None
@@ -31,6 +34,32 @@ class History:
     stopped_early: bool = False
     finished: bool = True
     result: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "finetune"
+    before: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def outcome_name(self) -> str:
+        """The held-out figure that a run of this kind is judged by first."""
+        return OUTCOMES.get(self.kind, "dev_loss")
+
+    @property
+    def outcome(self) -> float | None:
+        """That figure for the weights that were kept."""
+        return self.kept(self.outcome_name)
+
+    def kept(self, name: str) -> float | None:
+        """A held-out figure at `best_step`, or as the result tells it."""
+        measured = dict(self.series(name)).get(self.best_step or 0)
+        return number(self.result.get(name)) if measured is None else measured
+
+    @property
+    def aligns(self) -> bool:
+        return self.kind in ALIGNMENT
+
+    @property
+    def samples(self) -> bool:
+        """Whether it learns from answers that it samples itself, so that no loss tells how it goes."""
+        return self.outcome_name == "dev_reward"
 
     @property
     def steps(self) -> int:
@@ -46,18 +75,23 @@ class History:
 
     @cached_property
     def train_loss(self) -> Series:
-        """The loss of training rows, a mean over neighbouring steps weighted by their trained tokens.
+        """The loss of training rows, a mean over neighbouring steps weighted by their trained tokens."""
+        return self.smoothed("loss", weight="trained_tokens")
+
+    def smoothed(self, name: str, weight: str | None = None) -> Series:
+        """The mean of a metric over neighbouring steps, weighted by another one where that was measured.
 
         The window reaches a twentieth of the run to either side, from 2 up to 25 steps.
         """
-        points = self.series("loss")
-        tokens = {int(record["step"]): number(record.get("trained_tokens")) or 1.0 for record in self.records}
+        points = self.series(name)
+        found = {int(record["step"]): number(record.get(weight)) or 1.0 for record in self.records} if weight else {}
+        weights = [found.get(step, 1.0) for step, _ in points]
         reach = min(25, max(2, len(points) // 20))
         smoothed = []
         for place, (step, _) in enumerate(points):
-            near = points[max(0, place - reach) : place + reach + 1]
-            total = sum(tokens[each] for each, _ in near)
-            smoothed.append((step, sum(tokens[each] * value for each, value in near) / total))
+            near = range(max(0, place - reach), min(len(points), place + reach + 1))
+            total = sum(weights[each] for each in near)
+            smoothed.append((step, sum(weights[each] * points[each][1] for each in near) / total))
         return smoothed
 
     @cached_property
@@ -84,16 +118,19 @@ def read_history(run: Path) -> History:
     records = [{**timing.get(record["step"], {}), **record} for record in records]
     plan, result = read_record(run / "plan.json"), read_record(run / "result.json")
     best = number(result.get("best_step"))
-    before = number(plan.get("dev_loss"))
+    before = _before(plan, result)
     planned = number(plan.get("num_steps"))
+    kind = str(read_record(run / "environment.json").get("run") or "finetune")
     return History(
         records=records,
-        dev_loss_before=number(result.get("dev_loss_before")) if before is None else before,
-        best_step=_best_step(run, records) if best is None else int(best),
+        dev_loss_before=before.get("dev_loss"),
+        best_step=_best_step(run, records, kind) if best is None else int(best),
         planned_steps=None if planned is None else int(planned),
         stopped_early=bool(result.get("stopped_early")),
         finished=bool(result),
         result=result,
+        kind=kind,
+        before=before,
     )
 
 
@@ -115,12 +152,24 @@ def read_settings(run: Path) -> dict[str, Any]:
     return load_yaml(run / "config.yaml").values
 
 
-def _best_step(run: Path, records: Sequence[Mapping[str, Any]]) -> int | None:
-    """The best so far of a run that has not ended: by its score if it goes by that, else by its held-out loss."""
+def _before(plan: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, float]:
+    """The held-out figures of the untrained model: plan.json has them under `before` (older runs: the loss alone), and
+    result.json under `…_before`."""
+    stored = plan.get("before")
+    told = {name.removesuffix("_before"): value for name, value in result.items() if name.endswith("_before")}
+    planned = stored if isinstance(stored, dict) else {"dev_loss": plan.get("dev_loss")}
+    figures = ((name, number(value)) for name, value in (*told.items(), *planned.items()))
+    return {name: value for name, value in figures if value is not None}
+
+
+def _best_step(run: Path, records: Sequence[Mapping[str, Any]], kind: str) -> int | None:
+    """The best so far of a run that has not ended: by its reward or score if it goes by that, else by its held-out
+    loss."""
     if not records:
         return None
     by_score = read_settings(run).get("best_by") == "score"
-    name, sign = ("dev_score", -1) if by_score else ("dev_loss", 1)
+    by_reward = OUTCOMES.get(kind) == "dev_reward"
+    name, sign = ("dev_reward", -1) if by_reward else ("dev_score", -1) if by_score else ("dev_loss", 1)
     found = [(sign * float(each[name]), int(each["step"])) for each in records if _is_real(each.get(name))]
     return min(found)[1] if found else None
 

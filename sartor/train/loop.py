@@ -5,35 +5,51 @@ A method of training is a source of batches and a loss; the loop names none of t
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from sartor.base.console import progress
-from sartor.base.distributed import any_of, from_main, rank, sum_over
+from sartor.base.console import progress, warn
+from sartor.base.distributed import any_of, from_main, is_main, rank, sum_over
 from sartor.base.errors import Interrupted, SartorError
 from sartor.base.seeds import seed_step
 from sartor.base.signals import StopRequest
-from sartor.data.packing import Batch
+from sartor.data.packing import MicroBatch
+from sartor.train.alarms import alarms, new_alarms
 from sartor.train.checkpoint import LoopState
 from sartor.train.optimizer import Optimizer, OptimizerName, gradient_norm
 from sartor.train.parallel import deal, same_start, sum_gradients
 from sartor.train.schedule import DECAY_SHARE, DecayShape, ScheduleName, learning_rate_factor
 
-# (model, micro-batch, trained tokens of the whole step) -> (share of the loss, metrics to sum)
-LossOf = Callable[[nn.Module, Batch, int], tuple[Tensor, dict[str, float]]]
+# (model, micro-batch, units of the whole step) -> (share of the loss, metrics to sum)
+LossOf = Callable[[nn.Module, Any, int], tuple[Tensor, dict[str, float]]]
 # model -> metrics on held-out rows, at least the one of LoopSettings.best_by; of several processes each computes all
 # of them (layers that are shared out can only be computed together), and the main one's count
 Evaluate = Callable[[nn.Module], dict[str, float]]
 
 
 class Source(Protocol):
-    def step(self, step: int) -> list[Batch]:
+    def step(self, step: int) -> Sequence[MicroBatch]:
         """The micro-batches of optimizer step `step`, always the same for the same step and in every process."""
+        ...
+
+
+@runtime_checkable
+class StatefulSource(Source, Protocol):
+    """A source whose batches depend on more than the step, such as on answers of the model as it was some steps ago."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What the coming steps depend on, to be saved with the weights."""
+        ...
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None: ...
+
+    def metrics(self) -> dict[str, float]:
+        """What is to be told of the step whose batches were made last."""
         ...
 
 
@@ -47,6 +63,9 @@ class Keeper(Protocol):
     def save(self, state: LoopState, optimizer: Optimizer) -> None: ...
 
 
+BestBy = Literal["dev_loss", "dev_score", "dev_reward"]
+
+
 class NotFinite(SartorError):
     """A loss or gradient became infinite or no number: training diverged, and the step was not made."""
 
@@ -56,7 +75,7 @@ class LoopSettings:
     """How a model is trained.
 
     `evaluate_every` and `save_every` in steps. `best_by` names the held-out metric that decides which weights are
-    kept: `dev_loss` (lower is better) or `dev_score` (higher; of equal scores the one with the lower `dev_loss`).
+    kept: `dev_loss` (lower is better), or another (higher; of equal ones that with the lower `dev_loss`).
     `patience` counts evaluations without a better one before training stops (None: never). `clip_norm` bounds the
     gradient's norm. `decay_share` and `decay_shape` are of the schedule `wsd`. `accept_changed_environment` lets a
     run go on where it cannot go on bit for bit (another machine, torch, number of threads or processes).
@@ -75,7 +94,7 @@ class LoopSettings:
     optimizer: OptimizerName = "adamw"
     decay_share: float = DECAY_SHARE
     decay_shape: DecayShape = "sqrt"
-    best_by: Literal["dev_loss", "dev_score"] = "dev_loss"
+    best_by: BestBy = "dev_loss"
     accept_changed_environment: bool = False
 
     def rate(self, step: int) -> float:
@@ -120,6 +139,8 @@ def fit(
         if state is None:
             state = LoopState()
             same_start(optimizer.weights)
+        elif isinstance(source, StatefulSource):
+            source.load_state(state.source)
         with training_mode(model), StopRequest() as stop:
             _train(model, source, loss_of, settings, evaluate, checkpoints, optimizer, state, stop)
         if state.best_weights:
@@ -148,6 +169,7 @@ def _train(
 ) -> None:
     """Steps from where `state` stands to the end."""
     started = time.monotonic() - state.seconds
+    told = {alarm.name for alarm in alarms(state.history)}
     with progress("training", settings.num_steps) as bar:
         bar.update(state.step)
         while state.step < settings.num_steps and not state.stopped_early:
@@ -157,12 +179,15 @@ def _train(
             if evaluate is not None and _due(state.step, settings.evaluate_every, settings.num_steps):
                 _evaluate(model, evaluate, state, optimizer, settings)
             state.seconds = time.monotonic() - started
+            _warn(state, told)
             bar.update(state.step, f"loss {state.train_loss:.3f}{_best_note(state, settings.best_by)}")
             last = state.step >= settings.num_steps or state.stopped_early
             stopped = any_of(stop.requested)
             if checkpoints is not None:
                 checkpoints.log(state, tokens_per_second)
                 if last or stopped or state.step % settings.save_every == 0:
+                    if isinstance(source, StatefulSource):
+                        state.source = source.state()
                     checkpoints.save(state, optimizer)
             if stopped and not last:
                 raise Interrupted(
@@ -194,6 +219,7 @@ def _step(
     return {
         "step": step + 1,
         **metrics,
+        **(source.metrics() if isinstance(source, StatefulSource) else {}),
         "learning_rate": rate,
         "gradient_norm": float(norm),
         "trained_tokens": sum(batch.num_trained for batch in batches),
@@ -201,15 +227,15 @@ def _step(
     }
 
 
-def _gradients(model: nn.Module, batches: list[Batch], loss_of: LossOf, step: int) -> dict[str, float]:
+def _gradients(model: nn.Module, batches: Sequence[MicroBatch], loss_of: LossOf, step: int) -> dict[str, float]:
     """Gradients of the whole step, summed over micro-batches, in the optimizer's weights; the step's
     summed metrics. SartorError, in every process, where a loss is not finite."""
     device = next(model.parameters()).device
-    num_trained = sum(batch.num_trained for batch in batches)
+    num_units = sum(batch.num_units for batch in batches)
     metrics: dict[str, float] = {}
     problem: SartorError | None = None
     for batch, counts in deal(batches):
-        loss, parts = loss_of(model, batch.to(device), num_trained)
+        loss, parts = loss_of(model, batch.to(device), num_units)
         if problem is None and not math.isfinite(value := float(loss.detach())):
             problem = _not_finite(value, batch, step)
         (loss if counts else 0 * loss).backward()  # type: ignore[no-untyped-call]
@@ -220,7 +246,7 @@ def _gradients(model: nn.Module, batches: list[Batch], loss_of: LossOf, step: in
     return dict(zip(metrics, sum_over(list(metrics.values())), strict=True))
 
 
-def _not_finite(loss: float, batch: Batch, step: int) -> NotFinite:
+def _not_finite(loss: float, batch: MicroBatch, step: int) -> NotFinite:
     return NotFinite(
         f"the loss became {loss} at step {step + 1}; nothing was updated",
         where=", ".join(filter(None, batch.where[:3])) or None,
@@ -251,7 +277,15 @@ def _evaluate(
 def _goodness(scores: dict[str, float], best_by: str) -> tuple[float, ...]:
     """Greater is better."""
     loss = -scores.get("dev_loss", 0.0)
-    return (scores["dev_score"], loss) if best_by == "dev_score" else (loss,)
+    return (loss,) if best_by == "dev_loss" else (scores[best_by], loss)
+
+
+def _warn(state: LoopState, told: set[str]) -> None:
+    """Say each alarm that the last step sets off, once a run."""
+    for alarm in new_alarms(state.history, told):
+        told.add(alarm.name)
+        if is_main():
+            warn(" ".join(alarm.sentences()))
 
 
 def _due(step: int, every: int, num_steps: int) -> bool:

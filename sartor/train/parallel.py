@@ -22,7 +22,7 @@ from sartor.adapters.quantized import is_quantized
 from sartor.base.device import device
 from sartor.base.distributed import copy_from_main, is_main, rank, sum_tensors, world_size
 from sartor.base.errors import UsageError
-from sartor.data.packing import Batch
+from sartor.data.packing import MicroBatch
 from sartor.train.masters import MasterWeights
 
 Parallel = Literal["ddp", "fsdp"]
@@ -68,7 +68,7 @@ def whole_model(model: PreTrainedModel, make: Callable[[], PreTrainedModel]) -> 
     return whole
 
 
-def deal(batches: Sequence[Batch]) -> list[tuple[Batch, bool]]:
+def deal(batches: Sequence[MicroBatch]) -> list[tuple[MicroBatch, bool]]:
     """This process's share of a step's micro-batches, and whether each counts.
 
     Every process gets equally many, as gathering layers takes all of them at the same moments; where the numbers do

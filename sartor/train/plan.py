@@ -4,9 +4,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, median
+from typing import Protocol
 
-from sartor.data.batches import BatchSource
-from sartor.data.packing import Batch
+from sartor.data.batches import Sized
+from sartor.data.packing import MicroBatch
 from sartor.train.loop import Source
 
 MOST_STEPS_LOOKED_AT = 1_000  # of a longer run so many are looked at, evenly spread
@@ -26,26 +27,36 @@ class StepSize:
     largest_rows: int
 
     @staticmethod
-    def of(step: int, batches: Sequence[Batch]) -> "StepSize":
-        largest = max(batches, key=lambda batch: len(batch.ids))
+    def of(step: int, batches: Sequence[MicroBatch]) -> "StepSize":
+        largest = max(batches, key=lambda batch: batch.num_tokens)
         return StepSize(
             step,
-            sum(len(batch.ids) for batch in batches),
+            sum(batch.num_tokens for batch in batches),
             sum(batch.num_row_tokens for batch in batches),
             sum(batch.num_trained for batch in batches),
-            len(largest.ids),
+            largest.num_tokens,
             max(batch.num_trained for batch in batches),
             len(largest.where),
         )
 
 
-def step_sizes(source: BatchSource, num_steps: int, most: int = MOST_STEPS_LOOKED_AT) -> list[StepSize]:
+class EpochSource(Source, Protocol):
+    """A source that visits each of its `rows` once an epoch."""
+
+    @property
+    def rows(self) -> Sequence[Sized]: ...
+    @property
+    def steps_per_epoch(self) -> int: ...
+    def rows_of(self, step: int) -> Sequence[Sized]: ...
+
+
+def step_sizes(source: EpochSource, num_steps: int, most: int = MOST_STEPS_LOOKED_AT) -> list[StepSize]:
     """The sizes of a run's steps; of a run of more than `most` steps so many, evenly spread, and always the step of
     the first epoch with the longest row."""
     looked_at = dict.fromkeys(index * num_steps // most for index in range(most)) if num_steps > most else None
     steps = list(range(num_steps) if looked_at is None else looked_at)
     if looked_at is not None:
-        longest = max(source.rows, key=lambda row: len(row.ids))
+        longest = max(source.rows, key=lambda row: row.num_tokens)
         first_epoch = range(min(num_steps, source.steps_per_epoch))
         steps += [step for step in first_epoch if any(row is longest for row in source.rows_of(step))]
     return [StepSize.of(step, source.step(step)) for step in dict.fromkeys(steps)]
@@ -93,6 +104,6 @@ class ProbeSource:
         self.source, self.steps = source, list(steps)
         self.marks: list[float] = []
 
-    def step(self, step: int) -> list[Batch]:
+    def step(self, step: int) -> Sequence[MicroBatch]:
         self.marks.append(time.perf_counter())
         return self.source.step(self.steps[step])

@@ -3,6 +3,7 @@
 from sartor.reporting.curves import NARROW, WIDE, Curve, Mark, curve_chart, several
 from sartor.reporting.drawing import ACCENT, INK
 from sartor.reporting.figures import visible
+from sartor.train.alignment_charts import in_panels
 from sartor.train.history import History, Series
 
 Titled = tuple[str, str]  # (title, svg)
@@ -35,8 +36,10 @@ def loss_charts(history: History) -> list[str]:
 
 
 def small_charts(history: History) -> tuple[list[Titled], list[Titled]]:
-    """One small chart a metric: those every run has, then whatever else this one measured."""
-    others = [name for name in history.names() if name not in (*COUNTED, *NAMED, "loss", "dev_loss")]
+    """One small chart a metric: those every run has, then whatever else this one measured and no panel shows."""
+    shown = in_panels() | {"reward", "dev_reward"} if history.aligns else set()
+    shown |= set() if history.samples else {"loss", "dev_loss"}
+    others = [name for name in history.names() if name not in (*COUNTED, *NAMED, *shown)]
     known = [(title, history.series(name)) for name, title in NAMED.items()]
     rest = [(visible(name), history.series(name)) for name in others]
     return _drawn("chart", known, history.best_step), _drawn("other", rest, history.best_step)

@@ -1,11 +1,11 @@
 """`report.html` of a training run: what was trained, how it went, what to think of it, on one self-contained page.
 
 It reads nothing but the run folder: config.yaml, metrics.jsonl, and where they are there certificate.json, plan.json,
-result.json and environment.json. Metrics and settings that it does not know are shown under their own names.
+result.json, environment.json and traces.jsonl. Metrics and settings that it does not know are shown under their own
+names.
 """
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,20 @@ from sartor.base.durable import format_bytes
 from sartor.base.run_folder import RunFolder
 from sartor.reporting.figures import number, plain, visible
 from sartor.reporting.page import page_bytes, render_page
+from sartor.train.alarms import alarms, watched
+from sartor.train.alignment_charts import panels, reward_charts
 from sartor.train.diagnosis import diagnose, gap_sentence
 from sartor.train.history import History, read_history, read_record, read_settings
+from sartor.train.quality_view import quality_view
 from sartor.train.run_charts import loss_charts, small_charts
+from sartor.train.run_headline import HELD_OUT, headline, summary
+from sartor.train.trace_view import traces_view
 
 REPORT = "report.html"
-ADAPTERS = {"lora": "A LoRA adapter for", "qlora": "A LoRA adapter for the 4-bit", "none": "All weights of"}
-SOURCES = ("data", "prefs", "prompts", "task")
 CERTIFICATE_WORDS = {
+    "pairs": "pairs learnt from",
+    "pairs_too_long": "pairs left out: too long",
+    "shared_prompt_tokens": "tokens of prompts that are computed once for both answers",
     "rows": "rows learnt from",
     "row_tokens": "tokens in them",
     "trained_tokens": "tokens that are learnt",
@@ -36,9 +42,18 @@ CERTIFICATE_WORDS = {
     "template": "chat template",
     "template_hash": "hash of the template",
 }
+REWARD_WORDS = {  # a reward model learns to write nothing: what is marked is where the score is read
+    "trained_tokens": "tokens where a score is read",
+    "trained_tokens_min": "read in a row, at least",
+    "trained_tokens_median": "read in a row, median",
+    "rows_without_trained_token": "rows left out: nothing in them is read",
+    "rows_ending_inside_loss": "rows that are read at their end of turn",
+}
 LEARNT = re.compile(r"⟦(.*?)⟧", re.DOTALL)
 SHOWN_CHARACTERS = 4000
-TOLD_RESULTS = ("steps", "best_step", "dev_loss_before", "dev_loss", "train_loss", "stopped_early", "seconds")
+TOLD_RESULTS = (
+    "steps", "best_step", "dev_loss_before", "dev_loss", "train_loss", "stopped_early", "seconds", "quality",
+)  # fmt: skip
 
 
 def write_run_report(folder: RunFolder) -> Path:
@@ -57,56 +72,31 @@ def _page(run: Path) -> dict[str, Any]:
     certificate, environment = read_record(run / "certificate.json"), read_record(run / "environment.json")
     diagnosis = diagnose(history)
     named, other = small_charts(history)
+    quality = history.result.get("quality")
+    certificate_words = CERTIFICATE_WORDS | (REWARD_WORDS if history.kind == "reward" else {})
     return {
+        "history": history,
+        "alarms": alarms(history.records) if history.aligns else [],
+        "watched": watched(history.records) if history.aligns else [],
+        "panels": panels(history) if history.aligns else [],
+        "quality": quality_view(quality) if isinstance(quality, dict) and quality else None,
+        "traces": traces_view(run),
         "name": visible(run.resolve().name),
         "headline": headline(history, settings, certificate),
         "summary": summary(history),
         "diagnosis": diagnosis,
         "gap": gap_sentence(diagnosis),
-        "loss": loss_charts(history),
+        "main_chart": reward_charts(history) if history.samples else loss_charts(history),
         "charts": named,
         "other_charts": other,
         "facts": facts(history),
         "counts": [
-            (CERTIFICATE_WORDS.get(key, key), plain(value)) for key, value in certificate.items() if key != "shown"
+            (certificate_words.get(key, key), plain(value)) for key, value in certificate.items() if key != "shown"
         ],
         "rows": [learnt_parts(str(text)) for text in certificate.get("shown") or []],
         "settings": [(key, plain(value)) for key, value in settings.items()],
         "environment": [(key, plain(value)) for key, value in environment.items()],
     }
-
-
-def headline(history: History, settings: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
-    """What was trained on what, and what became of the held-out loss, in one sentence."""
-    what = f"{ADAPTERS.get(str(settings.get('adapter')), 'A model from')} {_last_name(settings.get('base', 'a base'))}"
-    source = next((_last_name(settings[key]) for key in SOURCES if settings.get(key)), None)
-    rows = certificate.get("rows")
-    learnt_from = " of ".join(filter(None, (f"{rows:,} rows" if isinstance(rows, int) else "", source or "")))
-    start = f"{what}, trained on {learnt_from}" if learnt_from else f"{what}, trained"
-    before, after = history.dev_loss_before, history.best_value
-    if after is None:
-        return f"{start}."
-    if before is None:
-        return f"{start}: the held-out loss came to {after:.3f}."
-    word = "fell" if after < before else "rose"
-    return f"{start}: the held-out loss {word} from {before:.3f} to {after:.3f}."
-
-
-def summary(history: History) -> str:
-    """How long it went and which step was kept."""
-    if not history.steps:
-        return "No step has been taken yet."
-    planned = history.planned_steps
-    steps = (
-        f"{history.steps:,} steps" if planned in (None, history.steps) else f"{history.steps:,} of {planned:,} steps"
-    )
-    kept = "" if history.best_step is None else f"; the best was step {history.best_step:,}, and its weights were kept"
-    if history.stopped_early:
-        return f"{steps}{kept}. It stopped early, because the held-out figures had not improved for a while."
-    if not history.finished:
-        best = "" if history.best_step is None else f"; the best so far is step {history.best_step:,}"
-        return f"{steps} so far{best}. The run has not ended: the same command goes on with it."
-    return f"{steps}{kept}."
 
 
 def facts(history: History) -> list[tuple[str, str]]:
@@ -118,8 +108,9 @@ def facts(history: History) -> list[tuple[str, str]]:
         found.append(("Held-out loss before", f"{before:.4f}"))
     if (after := history.best_value) is not None:
         found.append(("Held-out loss of what was kept", f"{after:.4f}"))
-    if history.train_loss:
+    if history.train_loss and not history.samples:
         found.append(("Training loss at the end", f"{history.train_loss[-1][1]:.4f}"))
+    found += _held_out_facts(history)
     score = dict(history.series("dev_score")).get(history.best_step or 0)
     if score is not None:
         found.append(("Score of what was kept", f"{score:.3f}"))
@@ -130,9 +121,19 @@ def facts(history: History) -> list[tuple[str, str]]:
         found.append(("Tokens learnt, every pass counted", f"{trained:,.0f}"))
     if speeds := sorted(value for _, value in history.series("tokens_per_second")):
         found.append(("Tokens a second, median step", f"{speeds[len(speeds) // 2]:,.0f}"))
-    return found + [
-        (_words(key), _measure(key, value)) for key, value in history.result.items() if key not in TOLD_RESULTS
-    ]
+    told = {*TOLD_RESULTS, *HELD_OUT, *(f"{name}_before" for name in HELD_OUT)} if history.aligns else TOLD_RESULTS
+    return found + [(_words(key), _measure(key, value)) for key, value in history.result.items() if key not in told]
+
+
+def _held_out_facts(history: History) -> list[tuple[str, str]]:
+    """The other held-out figures of alignment, before and after."""
+    found = []
+    for name, what in HELD_OUT.items():
+        after, before = history.kept(name), history.before.get(name)
+        if name != "dev_loss" and history.aligns and after is not None:
+            came_from = "" if before is None else f" (before: {before:.4f})"
+            found.append((what[:1].upper() + what[1:], f"{after:.4f}{came_from}"))
+    return found
 
 
 def run_seconds(history: History) -> float | None:
@@ -152,11 +153,6 @@ def learnt_parts(shown: str) -> list[tuple[str, bool]]:
             pieces.append((piece[:room], place % 2 == 1))
         room = max(0, room - len(piece))
     return [*pieces, (f" … ({hidden:,} more characters)", False)] if hidden > 0 else pieces
-
-
-def _last_name(value: Any) -> str:
-    """The last part of a path or Hub id: what people call it."""
-    return visible(str(value).rstrip("/").rpartition("/")[2] or str(value))
 
 
 def _words(key: str) -> str:

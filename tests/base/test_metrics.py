@@ -80,6 +80,20 @@ def test_a_full_disk_leaves_whole_lines(tmp_path, monkeypatch):
     assert read_metrics(path) == [{"step": 1}, {"step": 2}]
 
 
+@pytest.mark.parametrize("call", ["fsync", "ftruncate"])
+def test_a_failing_disk_is_explained(tmp_path, monkeypatch, call):
+    with MetricsLog(tmp_path / "metrics.jsonl") as log:
+        log.append({"step": 1})
+
+        def fail(*arguments):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, call, fail)
+        with pytest.raises(SartorError, match="cannot write: Input/output error"):
+            log.sync() if call == "fsync" else log.rewind(0)
+        monkeypatch.undo()
+
+
 def test_no_file_is_no_lines(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
 

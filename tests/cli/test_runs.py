@@ -9,6 +9,7 @@ import pytest
 
 from sartor.base.run_folder import RunFolder
 from sartor.cli.main import main
+from tests.train import made_up_alignment
 from tests.train.made_up_runs import HOSTILE, LEVELLED, OVERFITTED, SETTINGS, result_of, run_folder
 
 ACTIONS = ("ls", "show", "compare", "rm")
@@ -129,3 +130,21 @@ def test_rm_refuses_a_running_one_and_frees_only_checkpoints_if_so_asked(here, c
     assert main(["runs", "rm", "runs/one", "--checkpoints", "--yes"]) == 0
     assert capsys.readouterr().out.startswith("runs/one: 5.") and (here / "runs" / "one" / "metrics.jsonl").exists()
     assert not (here / "runs" / "one" / "checkpoints").exists()
+
+
+def test_alignment_is_listed_and_shown_by_its_own_figure(tmp_path, monkeypatch, capsys):
+    for kind in ("reward", "grpo"):
+        metrics = made_up_alignment.records(kind, 100, entropy=lambda step: 1.6 * 0.9**step)
+        result = made_up_alignment.result_of(kind, metrics)
+        made_up_alignment.alignment_run(tmp_path / kind, kind, metrics, result)
+    monkeypatch.chdir(tmp_path)
+    assert main(["runs", "ls"]) == 0
+    listed = capsys.readouterr().out
+    assert "(dev accuracy)" in listed and "(dev reward)" in listed
+    assert main(["runs", "show", "grpo"]) == 0
+    shown = capsys.readouterr().out
+    assert "alarm: entropy collapse" in shown and "sampled reward" in shown and "training loss" not in shown
+    assert main(["runs", "show", "grpo", "--json"]) == 0
+    assert [alarm["name"] for alarm in json.loads(capsys.readouterr().out)["alarms"]] == ["entropy collapse"]
+    assert main(["runs", "compare", "reward", "grpo", "--html", "both.html"]) == 0
+    assert "entropy collapse" in capsys.readouterr().out and "score before" in (tmp_path / "both.html").read_text()

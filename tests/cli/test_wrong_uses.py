@@ -484,6 +484,32 @@ WRONG_USES = {
     "serve on no port": Wrong("serve base --port 70000", USAGE, "70000 is no port", "ports go from"),
     "serve two of one name": Wrong("serve base base", USAGE, "two models would both be called", "rename"),
     "serve nothing": Wrong("serve ./none", USAGE, "there is no model folder", "a model is"),
+    # --- prefer ---
+    "prefer without a terminal": Wrong("prefer base task", USAGE, "there is no terminal", "add --page"),
+    "prefer among twice the same": Wrong(
+        "prefer base task --page --temperature 0", USAGE, "--temperature: at temperature 0", "raise it, or name"
+    ),
+    "prefer at a port of no page": Wrong("prefer base task --port 80", USAGE, "--port: only the page", "add --page"),
+    "prefer on test rows": Wrong(
+        "prefer base task/test.jsonl --page", USAGE, "task/test.jsonl: holds the task's test rows", "give the task"
+    ),
+    "prefer without questions": Wrong(
+        "prefer base texts.jsonl --page",
+        DATA,
+        "texts.jsonl:1: there is no question",
+        "name the column",
+        put("texts.jsonl", '{"text": "x"}\n'),
+    ),
+    "prefer with nothing": Wrong("prefer ./none task --page", USAGE, "there is no model folder", "a model is"),
+    "prefer against nothing": Wrong(
+        "prefer base task --against ./none --page", USAGE, "there is no model folder", "a model is"
+    ),
+    "prefer into other rows": Wrong(
+        "prefer base task --page --out rows.jsonl", DATA, "rows.jsonl:1: is no row with chosen", "correct or remove"
+    ),
+    "prefer into a table": Wrong(
+        "prefer base task --page --out out.csv", USAGE, "out.csv: is no .jsonl file", "name a file"
+    ),
     # --- before training ---
     "plan without rows": Wrong("plan", USAGE, "DATA is missing", "rows to learn from"),
     "plan for odd memory": Wrong("plan rows.jsonl --memory lots", USAGE, "--memory: .*'lots'", ".*match pattern"),

@@ -23,6 +23,11 @@ from tests.crash.system_calls import After, Before
 
 PRELOADED = (
     "sartor.cli.finetune",
+    "sartor.cli.reward",
+    "sartor.cli.dpo",
+    "sartor.recipes.examples",
+    "sartor.recipes.reward_stage",
+    "sartor.recipes.dpo_stage",
     "sartor.recipes.training",
     "sartor.train.checkpoint",
     "sartor.generation.local",

@@ -91,8 +91,10 @@ def _stopped_twice(bench: Bench, folder: Path, number: int) -> None:
 
 def _stopped_anywhere(bench: Bench, folder: Path, number: int) -> None:
     child = bench.start(folder)
-    child.wait(bench.draw.uniform(0.05, 1) * bench.world.seconds) or child.signal(number)
-    ended = child.finish()
+    ended = child.wait(bench.draw.uniform(0.05, 1) * bench.world.seconds)
+    if ended is None:
+        child.signal(number)
+        ended = child.finish()
     allowed = {0, RESUMABLE, INTERRUPTED if number == signal.SIGINT else -signal.SIGTERM}
     bench.check(ended.code in allowed, f"exit code {ended.code}: {ended.said[-2000:]}")
     bench.check("Traceback" not in ended.said, ended.said[-2000:])

@@ -1,5 +1,7 @@
 """The recipes that are put through the campaign. A new one is one more entry in RECIPES."""
 
+import functools
+import importlib
 import json
 import os
 from collections.abc import Callable
@@ -21,7 +23,7 @@ class Recipe:
     `arguments(inputs)` is the command line, with dropout, two or more micro-batches a step and `--out run`.
     `log_rows(file)`, called in the child, makes the command append `[step, rows]` to `file` whenever it takes the rows
     of a step. `poison(kind, step)`, called in the child, makes the loss or its gradient not finite at the 0-based
-    `step` (3 or later).
+    `step` (3 or later). `on_pairs`: whether its rows are pairs of answers.
     """
 
     name: str
@@ -29,11 +31,18 @@ class Recipe:
     arguments: Callable[[Path], list[str]]
     log_rows: Callable[[Path], None]
     poison: Callable[[Poison, int], None]
+    on_pairs: bool = False
 
 
 def _finetune_inputs(folder: Path) -> None:
     tiny_folders.language_model(folder / "base")
     rows = [{"question": f"the colour of {n * 7919}", "answer": COLOURS[n % 4]} for n in range(30)]
+    tiny_folders.write_rows(folder / "rows.jsonl", rows)
+
+
+def _pair_inputs(folder: Path) -> None:
+    tiny_folders.language_model(folder / "base")
+    rows = [{"prompt": f"the colour of {n * 7919}", "chosen": COLOURS[n % 3], "rejected": "white"} for n in range(24)]
     tiny_folders.write_rows(folder / "rows.jsonl", rows)
 
 
@@ -44,28 +53,55 @@ def _finetune(inputs: Path) -> list[str]:
     ).split()
 
 
-def _log_rows_of_batch_source(file: Path) -> None:
-    from sartor.data.batches import BatchSource
+def _on_pairs(verb: str, inputs: Path) -> list[str]:
+    return (
+        f"{verb} {inputs}/rows.jsonl --base {inputs}/base --out run --lora-rank 2 --lora-dropout 0.2 --batch-rows 5 "
+        "--micro-batch-tokens 256 --epochs 2 --evaluations 4"
+    ).split()
 
-    original = BatchSource.rows_of
+
+@dataclass(frozen=True)
+class Taken:
+    """Where a recipe's rows and losses come from: `Class.rows_of` and a loss, each in a module."""
+
+    source_module: str
+    source: str
+    loss_module: str
+    loss: str  # a function, or Class.method
+
+    def source_class(self) -> Any:
+        return getattr(importlib.import_module(self.source_module), self.source)
+
+    def loss_owner(self) -> tuple[Any, str]:
+        """What holds the loss, and its name there."""
+        *owners, name = self.loss.split(".")
+        return functools.reduce(getattr, owners, importlib.import_module(self.loss_module)), name
+
+
+SUPERVISED = Taken("sartor.data.batches", "BatchSource", "sartor.recipes.examples", "supervised_loss")
+REWARDS = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.reward_stage", "RewardStage._loss")
+PREFERENCES = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.dpo_stage", "DpoStage._loss")
+
+
+def _log_rows(taken: Taken, file: Path) -> None:
+    source_class = taken.source_class()
+    original = source_class.rows_of
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
-    def rows_of(source: BatchSource, step: int) -> Any:
+    def rows_of(source: Any, step: int) -> Any:
         rows = original(source, step)
         os.write(descriptor, (json.dumps([step, [row.where for row in rows]]) + "\n").encode())
         return rows
 
-    BatchSource.rows_of = rows_of  # type: ignore[method-assign]
+    source_class.rows_of = rows_of
 
 
-def _poison_supervised_loss(kind: Poison, step: int) -> None:
-    from sartor.data.batches import BatchSource
-    from sartor.recipes import training
-
-    rows_of, loss_of, current = BatchSource.rows_of, training.supervised_loss, -1
+def _poison(taken: Taken, kind: Poison, step: int) -> None:
+    source_class, (owner, name) = taken.source_class(), taken.loss_owner()
+    rows_of, loss_of, current = source_class.rows_of, getattr(owner, name), -1
     what, value = kind.split()
 
-    def noted(source: BatchSource, asked: int) -> Any:
+    def noted(source: Any, asked: int) -> Any:
         nonlocal current
         current = asked
         return rows_of(source, asked)
@@ -78,9 +114,24 @@ def _poison_supervised_loss(kind: Poison, step: int) -> None:
             loss.register_hook(lambda gradient: gradient * float(value))
         return loss, metrics
 
-    BatchSource.rows_of = noted  # type: ignore[method-assign]
-    training.supervised_loss = poisoned
+    source_class.rows_of = noted
+    setattr(owner, name, poisoned)
 
 
-FINETUNE = Recipe("finetune", _finetune_inputs, _finetune, _log_rows_of_batch_source, _poison_supervised_loss)
-RECIPES = (FINETUNE,)
+def _recipe(
+    name: str, make_inputs: Callable[[Path], None], arguments: Callable[[Path], list[str]], taken: Taken
+) -> Recipe:
+    return Recipe(
+        name,
+        make_inputs,
+        arguments,
+        functools.partial(_log_rows, taken),
+        functools.partial(_poison, taken),
+        on_pairs=taken.source == "PairSource",
+    )
+
+
+FINETUNE = _recipe("finetune", _finetune_inputs, _finetune, SUPERVISED)
+REWARD = _recipe("reward", _pair_inputs, functools.partial(_on_pairs, "reward"), REWARDS)
+DPO = _recipe("dpo", _pair_inputs, functools.partial(_on_pairs, "dpo"), PREFERENCES)
+RECIPES = (FINETUNE, REWARD, DPO)

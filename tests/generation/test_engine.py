@@ -35,6 +35,16 @@ def expected_tokens(model: torch.nn.Module, prompt: list[int], count: int) -> tu
     return tokens, log_probs
 
 
+def collect(engine: Engine, numbers: list[int]) -> list[tuple[list[int], list[float]]]:
+    """Step to the end: tokens and log-probabilities of the requests, in order."""
+    found: dict[int, tuple[list[int], list[float]]] = {number: ([], []) for number in numbers}
+    while engine.has_work:
+        for event in engine.step():
+            found[event.request_id][0].append(event.token_id)
+            found[event.request_id][1].append(event.log_prob)
+    return [found[number] for number in numbers]
+
+
 def engine_for(model: torch.nn.Module, stop_ids: set[int] = frozenset(), **settings: int) -> Engine:  # type: ignore[assignment]
     return Engine(use_packed_attention(model), tiny_models.tokenizer().decode, stop_ids, 256, **settings)
 
@@ -43,13 +53,7 @@ def run(
     engine: Engine, given: list[list[int]], sampling: Sampling | list[Sampling]
 ) -> list[tuple[list[int], list[float]]]:
     samplings = sampling if isinstance(sampling, list) else [sampling] * len(given)
-    numbers = [engine.add(prompt, each) for prompt, each in zip(given, samplings, strict=True)]
-    found: dict[int, tuple[list[int], list[float]]] = {number: ([], []) for number in numbers}
-    while engine.has_work:
-        for event in engine.step():
-            found[event.request_id][0].append(event.token_id)
-            found[event.request_id][1].append(event.log_prob)
-    return [found[number] for number in numbers]
+    return collect(engine, [engine.add(prompt, each) for prompt, each in zip(given, samplings, strict=True)])
 
 
 @pytest.mark.parametrize("family", tiny_models.FAMILIES)
@@ -162,3 +166,67 @@ def test_rows_arrive_while_others_are_under_way() -> None:
         for event in engine.step():
             tokens.setdefault(owner[event.request_id], []).append(event.token_id)
     assert [tokens[index] for index in range(len(given))] == [row for row, _ in whole]
+
+
+GROUPS = (3, 1, 5, 4)  # answers to each prompt
+
+
+def group_samplings(groups: tuple[int, ...] = GROUPS) -> list[list[Sampling]]:
+    """Answers of unequal lengths, most of them sampled."""
+    return [
+        [Sampling(NEW - seed % 3, temperature=(seed + index) % 4 / 2, seed=100 * index + seed) for seed in range(count)]
+        for index, count in enumerate(groups)
+    ]
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
+@pytest.mark.parametrize("shared", [0, 11])
+@pytest.mark.parametrize("room", [{}, {"max_rows": 2}, {"max_cache_tokens": 120}])
+def test_a_group_says_what_its_members_say_one_by_one(family: str, shared: int, room: dict[str, int]) -> None:
+    model = tiny_models.model(family, seed=2)
+    given, samplings = prompts([5, 17, 8, 30], shared), group_samplings()
+    pairs = list(zip(given, samplings, strict=True))
+    alone = [run(engine_for(model), [prompt], [each])[0] for prompt, group in pairs for each in group]
+    engine = engine_for(model, **room)  # room for fewer than a group: the rest of it waits and starts later
+    engine.share(given[0][:shared])
+    numbers = [number for prompt, group in pairs for number in engine.add_group(prompt, group)]
+    for (tokens, log_probs), (want_tokens, want_log_probs) in zip(collect(engine, numbers), alone, strict=True):
+        assert tokens == want_tokens
+        torch.testing.assert_close(torch.tensor(log_probs), torch.tensor(want_log_probs), rtol=1e-4, atol=1e-4)
+
+
+def test_a_group_computes_its_prompt_once_and_keeps_to_the_room_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, computed = engine_for(tiny_models.model(), max_rows=4), []
+    run_tokens = engine._run
+
+    def counted(ids: list[int], *rest: object) -> torch.Tensor:
+        computed.append(len(ids))
+        return run_tokens(ids, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(engine, "_run", counted)
+    engine.add_group([7] * 40, [Sampling(1, 1.0, seed=seed) for seed in range(4)])
+    assert len({event.token_id for event in engine.step()}) > 1  # each draws its own first token
+    engine.add_group([7] * 40, [Sampling(2)] * 6)
+    collect_all = [len(engine.step()) for _ in range(4)]
+    assert not engine.has_work
+    assert computed == [40, 40, 4, 40, 2] and collect_all == [4, 4, 2, 2]
+
+
+def test_one_of_a_group_can_be_cancelled_while_it_waits_or_runs() -> None:
+    model = tiny_models.model(seed=2)
+    prompt, samplings = prompts([9])[0], [Sampling(NEW, 1.0, seed=seed) for seed in range(6)]
+    whole = run(engine_for(model), [prompt] * 6, samplings)
+    engine = engine_for(model, max_rows=4)
+    numbers = engine.add_group(prompt, samplings)
+    engine.cancel(numbers[1])
+    engine.cancel(numbers[5])
+    tokens: dict[int, list[int]] = {number: [] for number in numbers}
+    for turn in range(3 * NEW):
+        if turn == 3:
+            engine.cancel(numbers[0])
+        for event in engine.step():
+            tokens[event.request_id].append(event.token_id)
+    assert not engine.has_work
+    assert tokens[numbers[1]] == tokens[numbers[5]] == []
+    assert tokens[numbers[0]] == whole[0][0][:3]
+    assert [tokens[numbers[place]] for place in (2, 3, 4)] == [whole[place][0] for place in (2, 3, 4)]

@@ -12,7 +12,7 @@ from sartor.data.chat import ChatFormat
 from sartor.generation.local import LocalModel
 from sartor.generation.protocol import Sampling
 from sartor.models.forward import use_packed_attention
-from sartor.recipes.training import supervised_loss
+from sartor.recipes.examples import supervised_loss
 from sartor.train.loop import LoopSettings, fit
 from tests import tiny_models
 

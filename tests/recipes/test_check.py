@@ -19,7 +19,7 @@ from sartor.data.packing import Batch, pack
 from sartor.generation.cache import DecodeLayout
 from sartor.models import fused
 from sartor.models.attention import PackedLayout
-from sartor.recipes import checking, training
+from sartor.recipes import checking, examples
 from sartor.recipes.check import CheckConfig, CheckReport, run
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
@@ -94,8 +94,8 @@ def serve_another_template(patch: Patch) -> None:
 
 
 def normalise_by_micro_batch(patch: Patch) -> None:
-    right = training.causal_lm_loss
-    patch.setattr(training, "causal_lm_loss", lambda found, num_trained: right(found, len(found)))
+    right = examples.causal_lm_loss
+    patch.setattr(examples, "causal_lm_loss", lambda found, num_trained: right(found, len(found)))
 
 
 def run_positions_on(patch: Patch) -> None:
@@ -173,7 +173,7 @@ def decode_at_wrong_places(patch: Patch) -> None:
 
     def wrong(self: DecodeLayout, cache: Any, lengths: Tensor) -> None:
         right(self, cache, lengths)
-        self.unseen[..., 0] = True
+        self.hidden[..., 0] = float("-inf")
 
     patch.setattr(DecodeLayout, "__init__", wrong)
 

@@ -11,9 +11,10 @@ import torch
 from sartor.base.errors import SartorError, UsageError
 from sartor.cli.main import main
 from sartor.recipes import rate_trials
+from sartor.recipes.examples import prepare
 from sartor.recipes.find_lr import FindLrConfig, run
 from sartor.recipes.rate_trials import Memory, RateTrials, expected_rate, search_rate
-from sartor.recipes.training import prepare, trainable_model
+from sartor.recipes.training import trainable_model
 from sartor.train.optimizer import trainable_parameters
 from tests import tiny_folders
 

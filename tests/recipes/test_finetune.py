@@ -18,7 +18,8 @@ from sartor.base.run_folder import RunFolder
 from sartor.data.packing import pack
 from sartor.generation.local import LocalModel
 from sartor.models.hub import locate
-from sartor.recipes.finetune import FinetuneConfig, FinetuneResult, run
+from sartor.recipes.finetune import FinetuneConfig, run
+from sartor.recipes.stage import TrainingResult
 from sartor.train.log_probs import batch_log_probs
 from tests import tiny_folders, tiny_models
 
@@ -39,14 +40,14 @@ def config(base: Path, rows: Path, **settings: Any) -> FinetuneConfig:
 
 
 @pytest.fixture(scope="module")
-def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FinetuneConfig, FinetuneResult]:
+def finished(base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[FinetuneConfig, TrainingResult]:
     file = tmp_path_factory.mktemp("finished") / "rows.jsonl"
     tiny_folders.write_rows(file, ROWS)
     settings = config(base, file)
     return settings, run(settings)
 
 
-def test_a_run_leaves_all_that_it_came_to(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+def test_a_run_leaves_all_that_it_came_to(finished: tuple[FinetuneConfig, TrainingResult]) -> None:
     settings, result = finished
     folder = Path(settings.out)
     assert build(FinetuneConfig, load_yaml(folder / "config.yaml")) == settings
@@ -69,7 +70,7 @@ def test_a_run_leaves_all_that_it_came_to(finished: tuple[FinetuneConfig, Finetu
     assert "the held-out loss fell from" in (folder / "report.html").read_text()
 
 
-def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig, TrainingResult]) -> None:
     settings, result = finished
     rows = tiny_models.rows([9, 17])
     plain = AutoModelForCausalLM.from_pretrained(settings.base, dtype=torch.float32)
@@ -83,14 +84,14 @@ def test_peft_loads_the_adapter_and_says_the_same(finished: tuple[FinetuneConfig
 
 
 def test_the_same_command_again_answers_from_the_folder(
-    finished: tuple[FinetuneConfig, FinetuneResult], monkeypatch: pytest.MonkeyPatch
+    finished: tuple[FinetuneConfig, TrainingResult], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings, result = finished
     monkeypatch.setattr("sartor.recipes.training.load_packed", None)  # nothing is trained
     assert run(settings) == result
 
 
-def test_other_settings_are_refused(finished: tuple[FinetuneConfig, FinetuneResult]) -> None:
+def test_other_settings_are_refused(finished: tuple[FinetuneConfig, TrainingResult]) -> None:
     settings, _ = finished
     with pytest.raises(UsageError, match="begun with other settings"):
         run(settings.model_copy(update={"learning_rate": 2e-3}))
@@ -149,7 +150,7 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(
 
 
 def test_a_resumed_run_ends_as_an_uninterrupted_one(
-    finished: tuple[FinetuneConfig, FinetuneResult], base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[FinetuneConfig, TrainingResult], base: Path, rows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, uninterrupted = finished
 

@@ -72,7 +72,7 @@ def test_time_adds_up(measured: Measured) -> None:
         start=10.0, evaluation=4.0, checkpoint=1.0, result=2.0, watts=36.0,
     )  # fmt: skip
     work = replace(measured.work, step_tokens=100.0, step_row_tokens=150.0, steps_per_epoch=4)
-    whole = estimate(config, Measured(work, measured.memory, times))
+    whole = estimate(config, Measured(work, measured.memory, times), config.price_per_hour)
     assert (whole.steps, whole.evaluations) == (12, 2)
     assert whole.seconds == pytest.approx(10 + 2 + 3 * 4 + 2 * 1 + (12 + 3) * 1.0)
     assert whole.seconds_least < whole.seconds < whole.seconds_most

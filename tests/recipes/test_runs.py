@@ -20,6 +20,7 @@ from sartor.recipes.runs import (
     summarise,
     unlike_defaults,
 )
+from tests.train import made_up_alignment
 from tests.train.made_up_runs import OVERFITTED, SETTINGS, result_of, run_folder
 
 
@@ -133,3 +134,25 @@ def test_what_must_not_be_removed_stays(tmp_path, remove):
     with RunFolder.open(run.path), pytest.raises(SartorError, match="is using this run folder"):
         remove(run.path)
     assert is_run(run.path) and (tmp_path / "mine" / "notes.txt").is_file() and SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("reward", "dev_accuracy"), ("dpo", "dev_accuracy"), ("ppo", "dev_reward"), ("grpo", "dev_reward")],
+)
+def test_a_line_says_what_alignment_came_to(tmp_path, kind, name):
+    metrics = made_up_alignment.records(kind, 60)
+    result = made_up_alignment.result_of(kind, metrics)
+    found = summarise(made_up_alignment.alignment_run(tmp_path / "run", kind, metrics, result).path)
+    assert (found.kind, found.state, found.rows, found.score) == (kind, "finished", 158, None)
+    assert found.outcome_name == name and found.outcome == result[name]
+    assert found.dev_loss == result.get("dev_loss")
+
+
+def test_pairs_are_counted_as_pairs_and_alarms_are_found(tmp_path):
+    metrics = made_up_alignment.records("reward", 100, accuracy=lambda step: 0.5)
+    run = made_up_alignment.alignment_run(tmp_path / "run", "reward", metrics, None)
+    run.write_json("certificate.json", {"pairs": 40, "rows": 80})
+    record = read_run(run.path)
+    assert record.summary.rows == 40 and [alarm.name for alarm in record.alarms] == ["accuracy at chance"]
+    assert read_run(made(tmp_path / "other").path).alarms == []

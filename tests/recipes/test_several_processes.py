@@ -1,4 +1,4 @@
-"""`sartor finetune` as torchrun starts it, on two processes: one run folder, one voice, one result."""
+"""Training verbs as torchrun starts them, on two processes: one run folder, one voice, one result."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from sartor.recipes.finetune import FinetuneConfig, run
 from tests import tiny_folders
+from tests.recipes import pairs, several_runs
 
 COLOURS = ("red", "green", "blue", "white")
 ROWS = [{"question": f"the colour of {n * 7919}", "answer": COLOURS[n % 4]} for n in range(40)]
@@ -53,3 +54,47 @@ def test_two_processes_leave_what_one_leaves(tmp_path: Path, adapter: str, paral
     assert all(one[name].shape == two[name].shape for name in one)
     apart = torch.stack([(one[name] - two[name]).float().norm() / one[name].float().norm() for name in one])
     assert float(apart.max()) < (0.2 if adapter == "lora" else 0.02)
+
+
+VERBS = [(verb, parallel) for verb in ("reward", "dpo") for parallel in ("ddp", "fsdp")]
+
+
+@pytest.fixture(scope="module")
+def on_pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs on pairs, VERB-PARALLEL by two processes and VERB-one by this one."""
+    folder = tmp_path_factory.mktemp("on-pairs")
+    base = tiny_folders.language_model(folder / "base")
+    settings = {
+        "data": str(pairs.write(folder)), "base": str(base), "batch_rows": 9, "micro_batch_tokens": 256, "epochs": 1,
+        "evaluations": 2, "lora_rank": 4, "learning_rate": 3e-3,
+    }  # fmt: skip
+    jobs = [(verb, {**settings, "parallel": kind, "out": str(folder / f"{verb}-{kind}")}) for verb, kind in VERBS]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "-m", "tests.recipes.several_runs", json.dumps(jobs)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stderr.count("held-out loss before") == len(jobs)
+    for verb in ("reward", "dpo"):
+        several_runs.run(verb, {**settings, "out": str(folder / f"{verb}-one")})
+    return folder
+
+
+@pytest.mark.parametrize(("verb", "parallel"), VERBS)
+def test_two_processes_learn_of_pairs_what_one_learns(on_pairs: Path, verb: str, parallel: str) -> None:
+    one, two = on_pairs / f"{verb}-one", on_pairs / f"{verb}-{parallel}"
+    files = [{path.relative_to(run).as_posix() for path in run.rglob("*") if "checkpoints" not in path.parts}
+             for run in (one, two)]  # fmt: skip
+    assert files[0] == files[1] and ("reference" in files[0]) == (verb == "dpo")
+    for mine, theirs in zip(pairs.metrics(one), pairs.metrics(two), strict=True):
+        assert mine.keys() == theirs.keys()
+        assert all(theirs[name] == pytest.approx(mine[name], rel=2e-3, abs=2e-4) for name in mine), (mine, theirs)
+    weights = [load_file(run / "adapter" / "adapter_model.safetensors") for run in (one, two)]
+    assert weights[0].keys() == weights[1].keys()
+    apart = [float((weights[0][name] - weights[1][name]).norm() / weights[0][name].norm()) for name in weights[0]]
+    assert max(apart) < 0.01
+    assert (one / "certificate.json").read_bytes() == (two / "certificate.json").read_bytes()
+    if verb == "dpo":
+        known = [load_file(run / "reference" / "log_probs.safetensors") for run in (one, two)]
+        for name in ("train", "dev"):
+            torch.testing.assert_close(known[0][name], known[1][name], rtol=1e-5, atol=1e-4)

@@ -23,7 +23,7 @@ from sartor.base.run_folder import RunFolder
 from sartor.base.seeds import seed_everything
 from sartor.data.batches import BatchSource
 from sartor.models.forward import use_packed_attention
-from sartor.recipes.training import supervised_loss
+from sartor.recipes.examples import supervised_loss
 from sartor.train.checkpoint import Checkpoints
 from sartor.train.likelihood import mean_loss
 from sartor.train.loop import LoopSettings, fit

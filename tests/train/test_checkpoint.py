@@ -46,6 +46,36 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+def test_latest_is_put_right_when_a_crash_left_it_behind(saved: Path) -> None:
+    """The pointer is written after the checkpoint, and a run that was at its end saves no more."""
+    for stale in ("step-1\n", None):
+        pointer = saved / "latest"
+        pointer.unlink() if stale is None else pointer.write_text(stale)
+        with RunFolder.open(saved) as run, Optimizer(linear(1)) as optimizer:
+            checkpoints = Checkpoints(run)
+            checkpoints.restore(optimizer)
+            checkpoints.close()
+        assert pointer.read_text() == "step-3\n"
+
+
+def test_what_the_coming_batches_depend_on_comes_back(saved: Path) -> None:
+    with RunFolder.open(saved) as run, Optimizer(linear(0)) as optimizer:
+        checkpoints = Checkpoints(run)
+        state = checkpoints.restore(optimizer)
+        assert state is not None and state.source == {}
+        state.record({"step": 4, "loss": 0.4})
+        checkpoints.log(state, 1.0)
+        state.source = {"answers": torch.arange(5), "rewards": torch.tensor([0.5, -1.0])}
+        checkpoints.save(state, optimizer)
+        checkpoints.close()
+    with RunFolder.open(saved) as run, Optimizer(linear(0)) as optimizer:
+        checkpoints = Checkpoints(run)
+        again = checkpoints.restore(optimizer)
+        checkpoints.close()
+    assert again is not None and again.step == 4 and again.source.keys() == state.source.keys()
+    assert all(torch.equal(again.source[name], state.source[name]) for name in state.source)
+
+
 def test_masters_state_and_best_weights_come_back_exactly(saved: Path) -> None:
     with Optimizer(linear(0)) as expected:
         start = expected.weights.model_weights()

@@ -4,7 +4,7 @@ import pytest
 
 from sartor.train.diagnosis import Diagnosis, diagnose, gap_sentence
 from sartor.train.history import History
-from tests.train import made_up_runs
+from tests.train import made_up_alignment, made_up_runs
 from tests.train.made_up_runs import falling, records
 
 
@@ -83,3 +83,42 @@ def test_training_without_held_out_rows_is_not_judged():
 def test_a_slow_fall_at_a_high_loss_is_learning_still():
     falls = records(80, lambda step: 6.0 - step / 200, lambda step: 6.0 - step / 200)
     assert judged(falls, before=6.0).verdict == "still learning"  # 0.1 in the last quarter, less than 2 % of the loss
+
+
+def judged_by_reward(course, before: float | None = 0.2, steps: int = 100, best_step: int | None = None) -> Diagnosis:
+    metrics = [{"step": step, "reward": course(step), "reward_deviation": 0.4} for step in range(1, steps + 1)]
+    for record in metrics[9::10]:
+        record["dev_reward"] = course(record["step"])
+    known = {} if before is None else {"dev_reward": before}
+    return diagnose(History(metrics, kind="grpo", before=known, best_step=best_step))
+
+
+@pytest.mark.parametrize(
+    ("course", "verdict"),
+    [
+        (lambda step: 0.7 - 0.5 * falling(step, 1, 0, 20), "levelled off"),
+        (lambda step: 0.2 + 0.005 * step, "still learning"),
+        (lambda step: 0.2 + 0.02 * min(step, 40) - 0.01 * max(0, step - 40), "unstable"),
+        (lambda step: 0.2 + 0.0002 * step, "nothing learnt"),
+        (lambda step: 0.2 - 0.0002 * step, "nothing learnt"),
+    ],
+)
+def test_a_policy_is_judged_by_its_held_out_reward(course, verdict):
+    assert judged_by_reward(course).verdict == verdict
+
+
+def test_a_reward_that_fell_is_told_with_what_was_kept():
+    told = judged_by_reward(lambda step: 0.2 + 0.02 * min(step, 40) - 0.01 * max(0, step - 40), best_step=40)
+    assert "highest at step 40 (1.000) and fell to 0.400 by step 100" in told.seen
+    assert "weights of step 40 were kept, from before the fall" in told.meaning and "KL" in told.advice
+
+
+def test_two_evaluations_do_not_judge_but_the_sampled_rewards_are_told():
+    told = judged_by_reward(lambda step: 0.2 + 0.02 * step, steps=20)
+    assert told.verdict == "too short to tell"
+    assert "only twice" in told.seen and "sampled answers went from 0.240 to 0.580" in told.seen
+
+
+def test_a_reward_model_is_judged_by_its_loss():
+    metrics = made_up_alignment.records("reward", 200)
+    assert diagnose(History(metrics, kind="reward", before={}, dev_loss_before=0.69)).verdict == "levelled off"

@@ -6,6 +6,7 @@ import pytest
 
 from sartor.base.errors import DataError
 from sartor.train.history import History, read_history
+from tests.train import made_up_alignment
 from tests.train.made_up_runs import OVERFITTED, SETTINGS, result_of, run_folder
 
 
@@ -59,3 +60,35 @@ def test_damage_is_one_line(tmp_path, line):
     (run.path / "plan.json").write_text(json.dumps([1]))
     with pytest.raises(DataError, match=r"plan\.json: is not a JSON object"):
         read_history(run.path)
+
+
+def test_alignment_is_judged_by_its_own_figure(tmp_path):
+    for kind, name in (
+        ("reward", "dev_accuracy"),
+        ("dpo", "dev_accuracy"),
+        ("ppo", "dev_reward"),
+        ("grpo", "dev_reward"),
+    ):
+        metrics = made_up_alignment.records(kind, 60)
+        run = made_up_alignment.alignment_run(
+            tmp_path / kind, kind, metrics, made_up_alignment.result_of(kind, metrics)
+        )
+        history = read_history(run.path)
+        assert history.kind == kind and history.aligns and history.outcome_name == name
+        assert history.outcome == next(each[name] for each in metrics if each["step"] == history.best_step)
+        assert history.before[name] in (0.512, 0.2)
+
+
+def test_figures_before_training_are_those_of_the_plan(tmp_path):
+    plan = {"num_steps": 100, "before": {"dev_loss": 2.5, "dev_accuracy": 0.5}}
+    history = read_history(run_folder(tmp_path / "run", OVERFITTED, result_of(OVERFITTED), plan=plan).path)
+    assert history.before == {"dev_loss": 2.5, "dev_accuracy": 0.5} and history.dev_loss_before == 2.5
+
+
+def test_a_policy_that_still_learns_is_best_where_its_reward_is_highest(tmp_path):
+    metrics = [
+        {"step": step, "reward": 0.0, "dev_reward": reward} for step, reward in ((10, 0.2), (20, 0.9), (30, 0.4))
+    ]
+    run = made_up_alignment.alignment_run(tmp_path / "run", "grpo", metrics, None)
+    history = read_history(run.path)
+    assert history.best_step == 20 and history.outcome == 0.9 and not history.finished

@@ -8,7 +8,7 @@ import torch
 from sartor.adapters.lora import LoraSettings, add_lora, lora_layers
 from sartor.models.forward import use_packed_attention
 from sartor.models.fused import GatedMlp, RmsNorm
-from sartor.recipes.training import supervised_loss
+from sartor.recipes.examples import supervised_loss
 from sartor.train.invariance import (
     PlainBranch,
     as_transformers,

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,7 +21,7 @@ from sartor.base.seeds import seed_everything
 from sartor.data.batches import BatchSource
 from sartor.data.packing import Batch
 from sartor.models.forward import use_packed_attention
-from sartor.recipes.training import supervised_loss
+from sartor.recipes.examples import supervised_loss
 from sartor.train.checkpoint import Checkpoints
 from sartor.train.likelihood import mean_loss
 from sartor.train.loop import FitResult, LoopSettings, fit
@@ -264,3 +265,54 @@ def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
         assert torch.equal(weights(resumed)[name], weight), name
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert lines == [json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()]
+
+
+class Drifting:
+    """Batches that depend on what was taken before: a source with a state, such as answers of the model are one."""
+
+    def __init__(self) -> None:
+        self.taken = torch.zeros(3, dtype=torch.long)
+
+    def step(self, step: int) -> list[Batch]:
+        self.taken = torch.cat((self.taken[1:], (self.taken[-1:] * 5 + step + 1) % 97))
+        return source(40).step(int(self.taken.sum()))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"taken": self.taken.clone()}
+
+    def load_state(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        self.taken = tensors["taken"].clone()
+
+    def metrics(self) -> dict[str, float]:
+        return {"drift": float(self.taken[-1])}
+
+
+def test_a_source_with_a_state_goes_on_from_where_it_was(tmp_path: Path) -> None:
+    """Its state is saved with the weights, and what it tells of a step is logged with the step."""
+
+    def run(folder: Path, stop_after: int | None = None) -> tuple[torch.nn.Module, FitResult]:
+        model, calls = adapted(dropout=0.2), 0
+
+        def loss_of(*arguments: Any) -> tuple[torch.Tensor, dict[str, float]]:
+            nonlocal calls
+            calls += 1
+            if calls == stop_after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return supervised_loss(*arguments)
+
+        with RunFolder.open(folder) if folder.is_dir() else RunFolder.create(folder) as opened:
+            checkpoints = Checkpoints(opened)
+            try:
+                return model, fit(model, Drifting(), loss_of, SETTINGS, checkpoints=checkpoints)
+            finally:
+                checkpoints.close()
+
+    straight_model, straight = run(tmp_path / "straight")
+    drifts = [record["drift"] for record in straight.history]
+    assert len(drifts) == SETTINGS.num_steps and len(set(drifts)) > 5
+    for stop_after in (2, 3, 5):
+        with pytest.raises(Interrupted):
+            run(tmp_path / "stopped", stop_after)
+    model, result = run(tmp_path / "stopped")
+    assert result.history == straight.history
+    assert all(torch.equal(each, weights(model)[name]) for name, each in weights(straight_model).items())

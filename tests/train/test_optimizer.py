@@ -11,7 +11,7 @@ from sartor.base.errors import UsageError
 from sartor.base.seeds import seed_everything
 from sartor.data.packing import pack
 from sartor.models.forward import use_packed_attention
-from sartor.recipes.training import supervised_loss
+from sartor.recipes.examples import supervised_loss
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.masters import MasterWeights
 from sartor.train.optimizer import Optimizer, OptimizerName, gradient_norm, hidden_matrices, trainable_parameters

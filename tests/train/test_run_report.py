@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sartor.train.run_report import learnt_parts, write_run_report
+from tests.train import made_up_alignment
 from tests.train.made_up_runs import (
     HOSTILE,
     LEVELLED,
@@ -121,3 +122,93 @@ def test_a_long_row_is_cut_and_says_so():
     parts = learnt_parts("a" * 3990 + "⟦" + "b" * 100 + "⟧")
     assert parts[0] == ("a" * 3990, False) and parts[1][1] and set(parts[1][0]) == {"b"}
     assert "more characters" in parts[2][0]
+
+
+def aligned(folder, kind: str, finished: bool = True, traces=None, more=None, **changed) -> Page:
+    metrics = made_up_alignment.records(kind, 100, **changed)
+    result = made_up_alignment.result_of(kind, metrics, **(more or {})) if finished else None
+    return page_of(made_up_alignment.alignment_run(folder, kind, metrics, result, traces))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told", "families"),
+    [
+        ("reward", "held-out accuracy rose from 0.512 to 0.", 3),
+        ("dpo", "held-out accuracy rose from 0.512 to 0.", 3),
+        ("grpo", "mean reward of held-out prompts rose from 0.200 to 0.", 9),
+        ("ppo", "mean reward of held-out prompts rose from 0.200 to 0.", 12),
+    ],
+)
+def test_alignment_has_its_sentence_and_a_panel_a_family(tmp_path, kind, told, families):
+    page = aligned(tmp_path / "run", kind)
+    assert told in page.text and "None of it was seen." in page.text
+    others = 2 + (kind in ("ppo", "grpo"))  # rate, norm of the gradient; the surrogate's loss is no main chart
+    assert sum(tag == "svg" for tag, _ in page.elements) == 2 + families + others
+    assert ("How did it go?" in page.text) is (kind in ("ppo", "grpo"))
+    assert ("Mean reward over the steps" in page.text) is (kind in ("ppo", "grpo"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+
+
+def test_alarms_stand_beside_the_diagnosis(tmp_path):
+    page = aligned(tmp_path / "run", "ppo", entropy=lambda step: 1.6 * 0.9**step, kl=lambda step: 1.0 * 1.08**step)
+    assert "2 alarms" in page.text and "Entropy collapse" in page.text and "KL runs away" in page.text
+    assert "raise the KL coefficient" in page.text and page.text.index("How did it go?") < page.text.index("Alarms")
+    assert any(attributes.get("href") == "#alarms" for _, attributes in page.elements)
+
+
+def test_an_alignment_run_that_has_not_ended_is_reported(tmp_path):
+    assert "The run has not ended" in aligned(tmp_path / "run", "grpo", finished=False).text
+
+
+def test_the_quality_of_a_reward_model_is_shown(tmp_path):
+    accuracy = {"mean": 0.71, "low": 0.66, "high": 0.76, "n": 200}
+    quality = {
+        "accuracy": accuracy,
+        "calibration": {"brier": 0.21, "bins": [{"confidence": 0.7, "accuracy": accuracy}]},
+    }
+    page = aligned(tmp_path / "run", "reward", more={"quality": quality})
+    assert "0.71 (95 % interval 0.66 to 0.76), n 200" in page.text and "Brier 0.21" in page.text
+    assert "said 0.70, right 0.71" in page.text and "Quality" in page.text
+
+
+def test_answers_are_shown_early_and_late_and_are_inert(tmp_path):
+    tokens = ["<b>", HOSTILE, "\" onclick='x'", "{{ 7 * 7 }}", "\u202e", "</pre>", "end"]
+    traces = [made_up_alignment.trace(step, row, tokens, values=False) for step in (1, 50) for row in range(2)]
+    page = aligned(tmp_path / "run", "grpo", traces=traces)
+    for tag, attributes in page.elements:
+        assert tag not in ("b", "script", "img", "iframe", "form")
+        assert "style" not in attributes and not any(name.startswith("on") for name in attributes)
+    coloured = [
+        attributes for tag, attributes in page.elements if tag == "span" and "advantage" in str(attributes.get("title"))
+    ]
+    assert len(coloured) == 4 * len(tokens)
+    assert {str(each.get("class")) for each in coloured} >= {"bad-4", "good-3"}
+    assert "Step 1 " in page.text and "Step 50 " in page.text and "49" not in re.findall(r"\{\{ (\d+)", page.text)
+    assert "alert(1)" in page.text and "{{ 7 * 7 }}" in page.text and "\u202e" not in page.text
+
+
+def test_many_long_answers_stay_a_page_that_can_be_opened(tmp_path):
+    tokens = [f"token{place} " for place in range(2000)]
+    traces = [made_up_alignment.trace(step, row, tokens) for step in range(1, 9) for row in range(6)]
+    metrics = made_up_alignment.records("ppo", 400)
+    run = made_up_alignment.alignment_run(tmp_path / "run", "ppo", metrics, None, traces)
+    path = write_run_report(run)
+    assert path.stat().st_size < 1_000_000
+    assert "48 answers of 8 steps are in traces.jsonl; 40 of them are left out here" in path.read_text()
+    assert write_run_report(run).read_bytes() == path.read_bytes()
+
+
+def test_held_out_figures_stand_beside_those_of_training(tmp_path):
+    page = aligned(tmp_path / "run", "dpo")
+    assert "chosen, held out: " in page.text and "rejected, held out: " in page.text
+    assert "Everything else that was measured" not in page.text
+
+
+def test_what_is_marked_in_a_row_of_a_reward_model_is_where_its_score_is_read(tmp_path):
+    metrics = made_up_alignment.records("reward", 20)
+    run = made_up_alignment.alignment_run(tmp_path / "run", "reward", metrics, None)
+    run.write_json("certificate.json", {"pairs": 20, "rows": 40, "trained_tokens": 40, "shown": ["a⟦<end>⟧"]})
+    page = page_of(run)
+    assert "tokens where a score is read 40" in page.text and "learns to write" not in page.text
+    assert page.learnt == ["coloured and underlined", "<end>"]

@@ -1,0 +1,116 @@
+"""What preference optimisation consists of."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from sartor.base.distributed import barrier, from_main, world_size
+from sartor.base.errors import UsageError
+from sartor.base.run_folder import RunFolder
+from sartor.base.tensor_file import TensorFile, read_tensors
+from sartor.data.batches import sample_rows
+from sartor.data.pairs import Pair, PairBatch, PairSource, pair_batches
+from sartor.models.hub import locate
+from sartor.recipes.pair_rows import PreparedPairs, prepare_pairs
+from sartor.recipes.preference_settings import DpoSettings
+from sartor.recipes.stage import Quality, Stage
+from sartor.recipes.training import refuse_adapter_settings
+from sartor.train.loop import LossOf, evaluation_mode
+from sartor.train.objectives.preference import PreferenceSettings, preference_loss
+from sartor.train.pair_log_probs import pair_log_probs, reference_log_probs
+
+REFERENCE = "reference"  # folder of the run with the reference model's log-probabilities
+ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
+
+
+class DpoStage(Stage[DpoSettings]):
+    """The model learns to prefer what is preferred, held to the reference: itself as it was before the first step."""
+
+    source: PairSource
+
+    def __init__(self, config: DpoSettings, prepared: PreparedPairs | None = None):
+        super().__init__(config)
+        self.objective = objective_of(config)
+        self.prepared = prepared = prepared or prepare_pairs(config, locate(config.base))
+        self.base, self.start = prepared.location.folder, prepared.location.adapter
+        if self.start is not None:
+            refuse_adapter_settings(config)
+        self.bad_rows, self.certificate = prepared.bad_rows, prepared.certificate
+        self.source = PairSource(
+            prepared.train, config.batch_rows, config.micro_batch_tokens, config.seed, world_size()
+        )
+        self.dev = prepared.dev
+        self.num_train, self.num_dev = len(prepared.train), len(prepared.dev)
+        self.dev_tokens = sum(pair.num_tokens for pair in prepared.dev)
+        if self.objective.needs_reference:
+            self.beforehand_tokens = self.dev_tokens + sum(pair.num_tokens for pair in prepared.train)
+
+    def begin(self, model: PreTrainedModel, folder: RunFolder) -> None:
+        """The reference model's log-probabilities: computed once, by the model before its first step, and kept."""
+        if not self.objective.needs_reference:
+            return
+        (known_already,) = from_main([(folder.path / REFERENCE).is_dir()])
+        if not known_already:  # computed by all processes, since layers that are shared out take all of them
+            with evaluation_mode(model):
+                tensors = {
+                    name: reference_log_probs(model, pairs, self.config.micro_batch_tokens)
+                    for name, pairs in (("train", self.source.rows), ("dev", self.dev))
+                }
+            folder.write_folder(REFERENCE, {"log_probs.safetensors": TensorFile(tensors)})
+        barrier()
+        known = read_tensors(folder.path / REFERENCE / "log_probs.safetensors")
+        self.source.rows = with_reference(self.source.rows, known["train"])
+        self.dev = with_reference(self.dev, known["dev"])
+
+    @property
+    def loss_of(self) -> LossOf:
+        return self._loss
+
+    def _loss(self, model: nn.Module, batch: PairBatch, num_pairs: int) -> tuple[Tensor, dict[str, float]]:
+        return preference_loss(pair_log_probs(model, batch), num_pairs, self.objective)
+
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        sums: dict[str, float] = {}
+        for batch in pair_batches(self.dev, self.config.micro_batch_tokens):
+            _, metrics = self._loss(model, batch.to(device), len(self.dev))
+            for name, value in metrics.items():
+                sums[f"dev_{name}"] = sums.get(f"dev_{name}", 0.0) + value
+        return sums
+
+    def trial(self, most_tokens: int) -> "DpoStage":
+        dev = sample_rows(self.prepared.dev, most_tokens)
+        trial = DpoStage(self.config, replace(self.prepared, dev=dev))
+        if self.objective.needs_reference:  # any will do to measure time and memory
+            trial.source.rows = with_reference(trial.source.rows, torch.zeros(self.num_train, 2))
+            trial.dev = with_reference(dev, torch.zeros(len(dev), 2))
+        return trial
+
+    def quality(self, model: PreTrainedModel) -> Quality:
+        with torch.inference_mode():
+            measured = self.evaluate(model)
+        return Quality({name.removeprefix("dev_"): value for name, value in measured.items() if name != "dev_loss"}, [])
+
+
+def with_reference(pairs: Sequence[Pair], log_probs: Tensor) -> list[Pair]:
+    """The pairs with their reference log-probabilities [P, 2]."""
+    values = log_probs.tolist()
+    return [replace(pair, reference=(own[0], own[1])) for pair, own in zip(pairs, values, strict=True)]
+
+
+def objective_of(config: DpoSettings) -> PreferenceSettings:
+    """UsageError for a setting that the chosen loss does not read."""
+    try:
+        return PreferenceSettings(
+            config.loss,
+            config.beta,
+            config.label_smoothing,
+            config.target_margin,
+            config.length_normalised,
+            config.supervised_weight,
+        )
+    except ValueError as error:
+        raise UsageError(str(error), where=f"--loss {config.loss}", hint="leave the setting away") from None

@@ -1,0 +1,53 @@
+"""Tokens are drawn as the weights say, whatever the size of the vocabulary and whoever stands beside."""
+
+import random
+
+import pytest
+import torch
+
+from sartor.generation.protocol import Sampling
+from sartor.generation.sampling import BLOCK_TOKENS, choose_tokens, draw, draw_nucleus
+
+
+@pytest.mark.parametrize("vocabulary", [5, BLOCK_TOKENS, BLOCK_TOKENS + 1, 3 * BLOCK_TOKENS + 17])
+def test_a_draw_is_the_token_whose_share_of_the_whole_it_falls_in(vocabulary: int) -> None:
+    random_numbers = torch.Generator().manual_seed(0)
+    weights = torch.rand(300, vocabulary, generator=random_numbers) ** 8
+    draws = torch.rand(300, generator=random_numbers)
+    tokens, totals = draw(weights, draws)
+    exact = weights.double().cumsum(-1)
+    torch.testing.assert_close(totals, exact[:, -1].float())
+    shares = exact / exact[:, -1:]
+    upper = shares.gather(1, tokens[:, None])[:, 0]
+    lower = upper - (weights.double().gather(1, tokens[:, None]) / exact[:, -1:])[:, 0]
+    assert bool((lower <= draws + 1e-6).all() and (draws < upper + 1e-6).all())
+
+
+def test_tokens_without_weight_are_never_drawn_not_even_at_the_ends() -> None:
+    weights = torch.zeros(3, 2 * BLOCK_TOKENS + 5)
+    weights[:, 3], weights[:, BLOCK_TOKENS + 1] = 0.1, 0.7
+    largest_below_one = 1 - 2**-24
+    assert draw(weights, torch.tensor([0.0, 0.5, largest_below_one]))[0].tolist() == [
+        3,
+        BLOCK_TOKENS + 1,
+        BLOCK_TOKENS + 1,
+    ]
+
+
+def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p() -> None:
+    probabilities = torch.tensor([[0.1, 0.5, 0.05, 0.35]]).expand(100, -1)
+    draws = torch.linspace(0, 0.999, 100)
+    assert set(draw_nucleus(probabilities, torch.full((100,), 0.6), draws).tolist()) == {1, 3}
+    assert set(draw_nucleus(probabilities, torch.full((100,), 0.4), draws).tolist()) == {1}
+
+
+def test_log_probabilities_are_of_the_tempered_distribution_and_neighbours_change_nothing() -> None:
+    logits = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0)) * 5
+    samplings = [Sampling(), Sampling(temperature=1.0), Sampling(temperature=0.5), Sampling(temperature=1.0, top_p=0.5)]
+    tokens, log_probs = choose_tokens(logits.clone(), samplings, [random.Random(seed) for seed in range(4)])
+    assert int(tokens[0]) == int(logits[0].argmax())
+    for row, sampling in enumerate(samplings):
+        exact = torch.log_softmax(logits[row].double() / (sampling.temperature or 1.0), -1)
+        assert float(log_probs[row]) == pytest.approx(float(exact[tokens[row]]), abs=1e-5)
+        alone, _ = choose_tokens(logits[row : row + 1].clone(), [sampling], [random.Random(row)])
+        assert int(alone[0]) == int(tokens[row])
