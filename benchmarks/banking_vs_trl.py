@@ -68,29 +68,27 @@ def run_sartor(folder: Path, out: Path, epochs: float, adapter: str) -> dict[str
 def run_trl(folder: Path, out: Path, epochs: float) -> dict[str, Any]:
     """The rows in the order of Sartor's own batches, the adapter from the weights that Sartor starts with."""
     import torch
-    from peft import LoraConfig, get_peft_model
+    from peft import get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from benchmarks.trl_peer import trainer
+    from benchmarks.trl_peer import adapter_config, start_from, trainer
+    from sartor.adapters.lora import lora_layers
     from sartor.adapters.store import adapter_tensors
     from sartor.base.device import peak_rss_bytes
     from sartor.models.hub import load_tokenizer
-    from sartor.recipes.training import prepare, trainable_model
+    from sartor.recipes.examples import prepare
+    from sartor.recipes.training import trainable_model
 
     settings = config(folder, out, epochs)
     prepared = prepare(settings)
     source = prepared.source(settings)
     steps = round(epochs * source.steps_per_epoch)
     rows = [row for step in range(steps) for row in source.rows_of(step)]
-    first = adapter_tensors(trainable_model(settings, prepared.base))
+    first = adapter_tensors(lora_layers(trainable_model(settings, prepared.base)))
     started = time.perf_counter()
     base = AutoModelForCausalLM.from_pretrained(prepared.base, dtype=torch.bfloat16)
-    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    model = get_peft_model(base, LoraConfig(r=16, lora_alpha=32, target_modules=targets, task_type="CAUSAL_LM"))
-    own = {name: value for name, value in model.named_parameters() if "lora_" in name}
-    for name, value in first.items():
-        part = name.rpartition(".weight")[0]
-        own[f"{part}.default.weight"].data.copy_(value)
+    model = get_peft_model(base, adapter_config(settings.lora_rank, settings.lora_alpha))
+    start_from(model, first)
 
     settings_of_trl = {
         "per_device_train_batch_size": ROWS_A_STEP,
@@ -115,7 +113,7 @@ def judge(trained: Path, folder: Path) -> dict[str, float]:
     from sartor.generation.prompted import Prompted
     from sartor.generation.protocol import Sampling
     from sartor.models.hub import locate
-    from sartor.recipes.training import prepare
+    from sartor.recipes.examples import prepare
     from sartor.train.likelihood import mean_loss
 
     model = LocalModel.open(locate(trained))

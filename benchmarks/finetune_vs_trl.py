@@ -73,12 +73,8 @@ def conversations(kind: str, chat: Any, count: int) -> list[list[dict[str, str]]
 
 def prepare(options: argparse.Namespace, folder: Path) -> None:
     """Render the rows and make the first adapter, once for both sides."""
-    import torch
-
-    from sartor.adapters.lora import LoraSettings, add_lora
-    from sartor.adapters.store import adapter_files
     from sartor.data.chat import ChatFormat
-    from sartor.models.hub import load_model, load_tokenizer, resolve
+    from sartor.models.hub import load_tokenizer, resolve
 
     base = resolve(options.base)
     chat = ChatFormat(load_tokenizer(base))
@@ -86,16 +82,23 @@ def prepare(options: argparse.Namespace, folder: Path) -> None:
     rendered = [row for turns in conversations(options.rows, chat, count) for row in chat.render(turns)]  # type: ignore[arg-type]
     rows = [{"input_ids": row.ids, "completion_mask": [int(each) for each in row.trained]} for row in rendered]
     (folder / "rows.json").write_text(json.dumps(rows))
+    write_adapter(base, folder)
+
+
+def write_adapter(base: Path, folder: Path) -> None:
+    """Write the adapter that both sides begin with."""
+    import torch
+
+    from sartor.adapters.lora import LoraSettings, add_lora
+    from sartor.adapters.store import adapter_files
+    from sartor.models.hub import load_model
+
     torch.manual_seed(0)
     model = load_model(base, torch.bfloat16)
     settings = LoraSettings(RANK, ALPHA)
     add_lora(model, settings)
     for name, content in adapter_files(model, settings, str(base)).items():
-        write_content(folder / name, content)
-
-
-def write_content(path: Path, content: Any) -> None:
-    content(path) if callable(content) else path.write_bytes(content)
+        (folder / name).write_bytes(content)
 
 
 def run_sartor(options: argparse.Namespace) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def run_sartor(options: argparse.Namespace) -> dict[str, Any]:
     from sartor.data.chat import Rendered
     from sartor.models.forward import load_packed
     from sartor.models.hub import resolve
-    from sartor.recipes.training import supervised_loss
+    from sartor.recipes.examples import supervised_loss
     from sartor.train.loop import LoopSettings, fit
 
     folder, batch = options.folder, ROWS_A_STEP[options.rows]

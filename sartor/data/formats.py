@@ -268,4 +268,5 @@ COMMANDS: dict[type[Record], str] = {
     Example: "`sartor finetune`",
     Text: "`sartor pretrain`",
     Preference: "`sartor reward` or `sartor dpo`",
+    Judged: "`sartor dpo --loss kto`",
 }

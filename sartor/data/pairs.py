@@ -45,24 +45,26 @@ class Pair:
 
 def render_pair(preference: Preference, chat: ChatFormat) -> Pair:
     """The pair with its answers' tokens trained, each up to its end of turn."""
-    prompt = chat.prompt(preference.prompt)
     chosen, rejected = (
-        _answered(preference, side, prompt, chat) for side in (preference.chosen, preference.rejected)
+        render_answer(preference.prompt, side, preference.where, chat)
+        for side in (preference.chosen, preference.rejected)
     )
     return Pair(chosen, rejected)
 
 
-def _answered(preference: Preference, side: Conversation, prompt: list[int], chat: ChatFormat) -> Rendered:
-    rows = chat.render([*preference.prompt, *side], preference.where)
-    if len(rows) > 1 and len(side) > 1:
+def render_answer(prompt: Conversation, answer: Conversation, where: str, chat: ChatFormat) -> Rendered:
+    """Prompt and answer as one row, of which the answer's tokens are trained, up to its end of turn. DataError where
+    the model's template cannot write it so."""
+    rows = chat.render([*prompt, *answer], where)
+    if len(rows) > 1 and len(answer) > 1:
         raise DataError(
             "the model's chat template rewrites earlier turns, so answers of several turns cannot be compared",
-            where=preference.where,
+            where=where,
             hint="end the prompt where the last answer begins",
         )
-    row = rows[-1]
-    assert row.ids[: len(prompt)] == prompt, "a conversation goes on from what the model is asked"
-    trained = [learnt and place >= len(prompt) for place, learnt in enumerate(row.trained)]
+    row, asked = rows[-1], chat.prompt(prompt)
+    assert row.ids[: len(asked)] == asked, "a conversation goes on from what the model is asked"
+    trained = [learnt and place >= len(asked) for place, learnt in enumerate(row.trained)]
     return up_to_end_of_turn(Rendered(row.ids, trained, row.where))
 
 

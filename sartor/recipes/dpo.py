@@ -1,4 +1,4 @@
-"""Preference optimisation (DPO and its kin): preference pairs in, an adapter or a whole model out."""
+"""Preference optimisation (DPO and its kin): preference pairs or rated answers in, an adapter or whole model out."""
 
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ class DpoConfig(DpoSettings):
 def run(config: DpoConfig) -> "TrainingResult":
     """Train as configured. A finished run is returned as it is, an interrupted one goes on."""
     from sartor.recipes.dpo_stage import DpoStage
+    from sartor.recipes.kto_stage import KtoStage
     from sartor.recipes.stage import run_stage
 
-    return run_stage(DpoStage, config, config.out, config.sinks)
+    return run_stage(KtoStage if config.loss == "kto" else DpoStage, config, config.out, config.sinks)

@@ -7,22 +7,21 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from sartor.base.distributed import barrier, from_main, world_size
+from sartor.base.distributed import world_size
 from sartor.base.errors import UsageError
 from sartor.base.run_folder import RunFolder
-from sartor.base.tensor_file import TensorFile, read_tensors
 from sartor.data.batches import sample_rows
 from sartor.data.pairs import Pair, PairBatch, PairSource, pair_batches
 from sartor.models.hub import locate
 from sartor.recipes.pair_rows import PreparedPairs, prepare_pairs
 from sartor.recipes.preference_settings import DpoSettings
+from sartor.recipes.reference import known_reference
 from sartor.recipes.stage import Quality, Stage
 from sartor.recipes.training import refuse_adapter_settings
-from sartor.train.loop import LossOf, evaluation_mode
+from sartor.train.loop import LossOf
 from sartor.train.objectives.preference import PreferenceSettings, preference_loss
 from sartor.train.pair_log_probs import pair_log_probs, reference_log_probs
 
-REFERENCE = "reference"  # folder of the run with the reference model's log-probabilities
 ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
 
 
@@ -52,18 +51,13 @@ class DpoStage(Stage[DpoSettings]):
         """The reference model's log-probabilities: computed once, by the model before its first step, and kept."""
         if not self.objective.needs_reference:
             return
-        (known_already,) = from_main([(folder.path / REFERENCE).is_dir()])
-        if not known_already:  # computed by all processes, since layers that are shared out take all of them
-            with evaluation_mode(model):
-                tensors = {
-                    name: reference_log_probs(model, pairs, self.config.micro_batch_tokens)
-                    for name, pairs in (("train", self.source.rows), ("dev", self.dev))
-                }
-            folder.write_folder(REFERENCE, {"log_probs.safetensors": TensorFile(tensors)})
-        barrier()
-        known = read_tensors(folder.path / REFERENCE / "log_probs.safetensors")
+        rows = {"train": self.source.rows, "dev": self.dev}
+        known = known_reference(folder, model, rows, self._reference)
         self.source.rows = with_reference(self.source.rows, known["train"])
         self.dev = with_reference(self.dev, known["dev"])
+
+    def _reference(self, model: PreTrainedModel, pairs: Sequence[Pair]) -> Tensor:
+        return reference_log_probs(model, pairs, self.config.micro_batch_tokens)
 
     @property
     def loss_of(self) -> LossOf:
@@ -103,6 +97,8 @@ def with_reference(pairs: Sequence[Pair], log_probs: Tensor) -> list[Pair]:
 
 def objective_of(config: DpoSettings) -> PreferenceSettings:
     """UsageError for a setting that the chosen loss does not read."""
+    refuse_rating_weights(config)
+    assert config.loss != "kto", "KTO is a stage of its own"
     try:
         return PreferenceSettings(
             config.loss,
@@ -114,3 +110,14 @@ def objective_of(config: DpoSettings) -> PreferenceSettings:
         )
     except ValueError as error:
         raise UsageError(str(error), where=f"--loss {config.loss}", hint="leave the setting away") from None
+
+
+def refuse_rating_weights(config: DpoSettings) -> None:
+    """UsageError for weights of rated answers where pairs are learnt from."""
+    given = [name for name in ("desirable_weight", "undesirable_weight") if getattr(config, name) != 1.0]
+    if given:
+        raise UsageError(
+            "these weights are for answers that were rated one by one",
+            where=", ".join(f"--{name.replace('_', '-')}" for name in given),
+            hint="leave them away, or take --loss kto",
+        )

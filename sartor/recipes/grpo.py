@@ -9,7 +9,7 @@ from sartor.base.sinks import SinkName
 from sartor.recipes.rl_settings import GrpoSettings
 
 if TYPE_CHECKING:
-    from sartor.recipes.rl import RolloutResult
+    from sartor.recipes.rl import Method, RolloutResult
 
 
 class GrpoConfig(GrpoSettings):
@@ -19,14 +19,13 @@ class GrpoConfig(GrpoSettings):
     sinks: list[SinkName] = Field([], description="also hand the metrics to: tensorboard, mlflow, wandb, trackio")
 
 
-@process_group()
-def run(config: GrpoConfig) -> "RolloutResult":
-    """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
-    from sartor.recipes.rl import Method, run_method
+def method(config: GrpoSettings) -> "Method":
+    """The settings as what the common course of reinforcement learning is given."""
+    from sartor.recipes.rl import Method
     from sartor.train.estimates import GroupEstimate
     from sartor.train.rl_loss import RolloutLoss
 
-    method = Method(
+    return Method(
         "GRPO",
         with_value=False,
         normalise=config.normalise,
@@ -38,4 +37,11 @@ def run(config: GrpoConfig) -> "RolloutResult":
             penalty_coefficient=config.kl_coefficient,
         ),
     )
-    return run_method(config, method, config.out, config.sinks)
+
+
+@process_group()
+def run(config: GrpoConfig) -> "RolloutResult":
+    """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
+    from sartor.recipes.rl import run_method
+
+    return run_method(config, method(config), config.out, config.sinks)

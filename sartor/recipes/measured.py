@@ -108,21 +108,27 @@ def try_run(config: TrainingConfig, sample_steps: int) -> Measured | None:
 
     None when the memory did not suffice even for that. SartorError as the run itself would raise it.
     """
+    kind = next(kind for kind, settings in SETTINGS.items() if isinstance(config, settings))
+    shared = {name: getattr(config, name) for name in SETTINGS[kind].model_fields}
+    found = measured_apart(PROGRAM, {"kind": kind, "config": shared, "sample_steps": sample_steps})
+    return None if found is None else Measured.of(found)
+
+
+def measured_apart(program: str, request: dict[str, Any]) -> dict[str, Any] | None:
+    """What the module `program` finds out about the request (and `began`, time.time of now) in a process of its own;
+    None when the memory did not suffice. SartorError as the program raised it."""
     with tempfile.TemporaryDirectory(prefix="sartor-plan-") as name:
         folder = Path(name)
-        kind = next(kind for kind, settings in SETTINGS.items() if isinstance(config, settings))
-        shared = {name: getattr(config, name) for name in SETTINGS[kind].model_fields}
-        request = {"kind": kind, "config": shared, "sample_steps": sample_steps, "began": time.time()}
-        (folder / REQUEST_FILE).write_text(json.dumps(request))
-        code = subprocess.run([sys.executable, "-m", PROGRAM, name], stdout=sys.stderr, check=False).returncode
+        (folder / REQUEST_FILE).write_text(json.dumps(request | {"began": time.time()}))
+        code = subprocess.run([sys.executable, "-m", program, name], stdout=sys.stderr, check=False).returncode
         if code == -signal.SIGKILL:
             return None  # by the system, which had no more memory
         if not (folder / MEASURED_FILE).is_file():
             raise SartorError(
                 f"trying the run ended with exit code {code}", hint="what it said is above; the run would fail alike"
             )
-        found = json.loads((folder / MEASURED_FILE).read_text())
+        found: dict[str, Any] = json.loads((folder / MEASURED_FILE).read_text())
     if "error" in found:
         error = found["error"]
         raise KINDS[error["exit_code"]](error["what"], where=error["where"], hint=error["hint"])
-    return None if found.get("out_of_memory") else Measured.of(found)
+    return None if found.get("out_of_memory") else found

@@ -27,8 +27,10 @@ from sartor.base.peak_memory import PeakMemory
 from sartor.base.run_folder import RunFolder
 from sartor.recipes.dpo_stage import DpoStage
 from sartor.recipes.examples import SupervisedStage
+from sartor.recipes.kto_stage import KtoStage
 from sartor.recipes.measured import MEASURED_FILE, REQUEST_FILE, SETTINGS, Measured, Memory, Times, Work
 from sartor.recipes.planning import Plan
+from sartor.recipes.preference_settings import DpoSettings
 from sartor.recipes.reward_stage import RewardStage
 from sartor.recipes.stage import Stage
 from sartor.recipes.step_count import epochs_steps
@@ -49,7 +51,17 @@ from sartor.train.plan import (
 
 EVALUATED_MICRO_BATCHES = 8  # of held-out rows at most, so that many rows do not make planning long
 FLOAT32_BYTES = 4
-STAGES: dict[str, Callable[[Any], Stage[Any]]] = {"finetune": SupervisedStage, "reward": RewardStage, "dpo": DpoStage}
+
+
+def _preference_stage(config: DpoSettings) -> Stage[DpoSettings]:
+    return KtoStage(config) if config.loss == "kto" else DpoStage(config)
+
+
+STAGES: dict[str, Callable[[Any], Stage[Any]]] = {
+    "finetune": SupervisedStage,
+    "reward": RewardStage,
+    "dpo": _preference_stage,
+}
 
 
 class WatchedCheckpoints(Checkpoints):
@@ -113,8 +125,8 @@ def measure(stage_of: Callable[[], Stage[Any]], sample_steps: int, began: float,
     available = memory(device()).available_bytes + peak.now_bytes()
     stage = stage_of()
     trial = stage.trial(EVALUATED_MICRO_BATCHES * stage.config.micro_batch_tokens)
+    model = trial.model()
     config, source = stage.config, trial.source
-    model = stage.model()
     start_seconds, started_bytes = time.time() - began, peak.now_bytes()
     peak.end("start")
 
@@ -163,8 +175,8 @@ def measure(stage_of: Callable[[], Stage[Any]], sample_steps: int, began: float,
             generation=evaluation.generation_seconds,
             checkpoint=checkpoints.seconds,
             result=result_seconds,
-            checkpoint_bytes=_folder_bytes(folder / "checkpoints"),
-            result_bytes=_folder_bytes(folder / "result"),
+            checkpoint_bytes=folder_bytes(folder / "checkpoints"),
+            result_bytes=folder_bytes(folder / "result"),
             watts=energy.watt_hours * 3600 / fitting_seconds,
             watts_source=energy.source,
         ),
@@ -212,22 +224,30 @@ def _differences(moments: list[float]) -> list[float]:
     return [later - earlier for earlier, later in zip(moments, moments[1:], strict=False)]
 
 
-def _folder_bytes(folder: Path) -> int:
+def folder_bytes(folder: Path) -> int:
+    """Bytes of all files below the folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def main(folder: Path) -> None:
-    request = json.loads((folder / REQUEST_FILE).read_text())
-    config = SETTINGS[request["kind"]].model_validate(request["config"])
+def answer(folder: Path, measured: Callable[[dict[str, Any]], Any]) -> None:
+    """Leave in the folder what `measured` makes of the request there (a dataclass), or how it failed."""
     try:
-        stage_of = functools.partial(STAGES[request["kind"]], config)
-        found: dict[str, Any] = asdict(measure(stage_of, request["sample_steps"], request["began"], folder / "run"))
+        found: dict[str, Any] = asdict(measured(json.loads((folder / REQUEST_FILE).read_text())))
     except SartorError as error:
         told = {"what": error.what, "where": error.where, "hint": error.hint}
         found = {"error": told | {"exit_code": error.exit_code}}
     except (torch.OutOfMemoryError, MemoryError):
         found = {"out_of_memory": True}
     (folder / MEASURED_FILE).write_text(json.dumps(found))
+
+
+def main(folder: Path) -> None:
+    def measured(request: dict[str, Any]) -> Measured:
+        config = SETTINGS[request["kind"]].model_validate(request["config"])
+        stage_of = functools.partial(STAGES[request["kind"]], config)
+        return measure(stage_of, request["sample_steps"], request["began"], folder / "run")
+
+    answer(folder, measured)
 
 
 if __name__ == "__main__":

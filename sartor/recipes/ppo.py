@@ -9,7 +9,7 @@ from sartor.base.sinks import SinkName
 from sartor.recipes.rl_settings import PpoSettings
 
 if TYPE_CHECKING:
-    from sartor.recipes.rl import RolloutResult
+    from sartor.recipes.rl import Method, RolloutResult
 
 
 class PpoConfig(PpoSettings):
@@ -19,10 +19,9 @@ class PpoConfig(PpoSettings):
     sinks: list[SinkName] = Field([], description="also hand the metrics to: tensorboard, mlflow, wandb, trackio")
 
 
-@process_group()
-def run(config: PpoConfig) -> "RolloutResult":
-    """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
-    from sartor.recipes.rl import Method, run_method
+def method(config: PpoSettings) -> "Method":
+    """The settings as what the common course of reinforcement learning is given."""
+    from sartor.recipes.rl import Method
     from sartor.train.estimates import ValueEstimate, ValueSettings
     from sartor.train.rl_loss import RolloutLoss
 
@@ -35,7 +34,7 @@ def run(config: PpoConfig) -> "RolloutResult":
         config.normalise_reward,
         config.whiten_advantages,
     )
-    method = Method(
+    return Method(
         "PPO",
         with_value=True,
         normalise="tokens",
@@ -49,4 +48,11 @@ def run(config: PpoConfig) -> "RolloutResult":
             value_clip=config.value_clip,
         ),
     )
-    return run_method(config, method, config.out, config.sinks)
+
+
+@process_group()
+def run(config: PpoConfig) -> "RolloutResult":
+    """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
+    from sartor.recipes.rl import run_method
+
+    return run_method(config, method(config), config.out, config.sinks)

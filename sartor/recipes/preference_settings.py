@@ -6,7 +6,7 @@ from pydantic import Field
 
 from sartor.recipes.settings import RowsConfig
 
-PreferenceLoss = Literal["sigmoid", "ipo", "hinge", "simpo", "orpo"]
+PreferenceLoss = Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "kto"]
 
 
 class PairConfig(RowsConfig):
@@ -45,7 +45,9 @@ class DpoSettings(PairConfig):
         None, gt=0, description="peak rate (default: 1e-4 for an adapter, 1e-6 for full training)"
     )
     loss: PreferenceLoss = Field(
-        "sigmoid", description="sigmoid is DPO; ipo, hinge (SLiC); simpo and orpo need no reference"
+        "sigmoid",
+        description="sigmoid is DPO; ipo, hinge (SLiC); simpo and orpo need no reference; kto learns from answers "
+        "that were rated one by one (prompt, completion, label)",
     )
     beta: float = Field(
         0.1, gt=0, description="how strongly it is held to the reference (simpo, orpo: the loss's scale)"
@@ -60,3 +62,5 @@ class DpoSettings(PairConfig):
     supervised_weight: float = Field(
         0.0, ge=0, description="weight of the chosen answer's own loss, which keeps it likely"
     )
+    desirable_weight: float = Field(1.0, gt=0, description="weight of desirable answers (kto)")
+    undesirable_weight: float = Field(1.0, gt=0, description="weight of the others (kto)")

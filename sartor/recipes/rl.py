@@ -1,5 +1,6 @@
 """The common course of reinforcement learning: prompts, roles, rollouts, loop, result, report."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from transformers import PreTrainedModel
 
 import sartor
 from sartor.adapters.roles import role_layers
 from sartor.adapters.store import adapter_files, read_settings
-from sartor.base.console import format_seconds, say
+from sartor.base.console import say
 from sartor.base.device import device
 from sartor.base.distributed import world_size
 from sartor.base.errors import UsageError
@@ -64,7 +66,7 @@ class Method:
 @dataclass(frozen=True)
 class RolloutResult:
     """What a run came to. Rewards are means over the held-out prompts; `difference` is after - before with its limits
-    at 95 % confidence, over the same prompts."""
+    at 95 % confidence, over the same prompts (a single prompt has no limits)."""
 
     out: Path
     trained: Path
@@ -72,13 +74,19 @@ class RolloutResult:
     best_step: int
     dev_reward_before: float
     dev_reward: float
-    difference: tuple[float, float, float]
+    difference: tuple[float, float | None, float | None]
     stopped_early: bool
     seconds: float
     quality: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         return {name: str(value) if isinstance(value, Path) else value for name, value in vars(self).items()}
+
+    def gain(self) -> str:
+        """The difference and its limits for people."""
+        gained, low, high = self.difference
+        limits = "of a single prompt" if low is None else f"95 % interval {low:+.3f} to {high:+.3f}"
+        return f"{gained:+.3f} ({limits})"
 
 
 class HeldOut:
@@ -95,34 +103,60 @@ class HeldOut:
         return {f"dev_{name}": value for name, value in found.measures().items()}
 
 
+@dataclass(frozen=True)
+class Parts:
+    """All that a run is put together from, before it has a folder."""
+
+    config: RolloutSettings
+    start: Start
+    model: PreTrainedModel
+    prepared: PreparedPrompts
+    rewards: SumOfRewards
+    actors: Actors
+
+    @staticmethod
+    def of(config: RolloutSettings, method: Method) -> "Parts":
+        """Load, read and check everything."""
+        start = Start.of(config)
+        if start.location.adapter is not None:
+            refuse_adapter_settings(config)
+        chat = ChatFormat(load_tokenizer(start.location.folder))
+        model = build_model(config, start, method.with_value)
+        prepared = prepare_prompts(config, chat, context_tokens(model))
+        rewards = build_rewards(config, start, model, chat, prepared.usual_rewards)
+        for each in (*prepared.train, *prepared.dev):
+            rewards.check(each.prompt.answers, each.prompt.where)
+        return Parts(config, start, model, prepared, rewards, build_actors(config, start, model, chat))
+
+    def files(self) -> dict[str, bytes]:
+        """The policy's adapter folder, which names the whole model that it belongs to."""
+        own = self.start.location.adapter
+        base_name = lasting_name(self.config.base) if own is None else read_settings(own)[1]
+        settings = self.start.policy_settings(self.config)
+        return adapter_files(self.model, settings, base_name, role_layers(self.model, POLICY))
+
+
 def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[SinkName]) -> RolloutResult:
     """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
     if world_size() > 1:
         raise UsageError("answers are sampled in one process", hint="start it without torchrun")
     check_run(config, out)
     if (known := finished_result(Path(out))) is not None:
+        known["difference"] = tuple(known["difference"])
         return RolloutResult(out=Path(out), trained=Path(out) / "adapter", **known)
     require_sinks(sinks)
-    start = Start.of(config)
-    if start.location.adapter is not None:
-        refuse_adapter_settings(config)
-    chat = ChatFormat(load_tokenizer(start.location.folder))
-    model = build_model(config, start, method.with_value)
-    prepared = prepare_prompts(config, chat, context_tokens(model))
-    rewards = build_rewards(config, start, model, chat, prepared.usual_rewards)
-    for each in (*prepared.train, *prepared.dev):
-        rewards.check(each.prompt.answers, each.prompt.where)
-    actors = build_actors(config, start, model, chat)
-    evaluate, loss = HeldOut(actors, prepared, rewards, config), method.loss(actors)
+    parts = Parts.of(config, method)
+    model, actors, prepared = parts.model, parts.actors, parts.prepared
+    evaluate, loss = HeldOut(actors, prepared, parts.rewards, config), method.loss(actors)
 
     with open_run(config, out) as folder:
         keep_rejects(prepared.bad_rows, folder)
-        folder.write_json("certificate.json", {**prepared.certificate, "rewards": rewards.weights})
+        folder.write_json("certificate.json", {**prepared.certificate, "rewards": parts.rewards.weights})
         with TraceLog(folder.path) as traces:
 
             def make(log: TraceLog | None) -> RolloutSource:
-                sizes = _sizes(config, method)
-                return RolloutSource(actors, prepared.train, rewards, method.estimate(), sizes, log)
+                sizes = rollout_sizes(config, method)
+                return RolloutSource(actors, prepared.train, parts.rewards, method.estimate(), sizes, log)
 
             plan = _plan(folder, model, make, loss, evaluate, config)
             source = make(traces)
@@ -140,10 +174,7 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
             last = evaluate(model)
         before = folder.read_json(HELD_OUT_FILE)["before"]
         folder.write_json(HELD_OUT_FILE, {"before": before, "after": evaluate.scores})
-        own = start.location.adapter
-        base_name = lasting_name(config.base) if own is None else read_settings(own)[1]
-        files = adapter_files(model, start.policy_settings(config), base_name, role_layers(model, POLICY))
-        folder.write_folder("adapter", files)
+        folder.write_folder("adapter", parts.files())
         result = RolloutResult(
             folder.path,
             folder.path / "adapter",
@@ -151,7 +182,7 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
             fitted.best_step,
             plan.before["dev_reward"],
             last["dev_reward"],
-            unbounded_difference(evaluate.scores, before),
+            _difference(evaluate.scores, before),
             fitted.stopped_early,
             fitted.seconds,
             {name.removeprefix("dev_"): value for name, value in last.items()},
@@ -164,7 +195,12 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
         return result
 
 
-def _sizes(config: RolloutSettings, method: Method) -> rollouts.RolloutSettings:
+def _difference(after: list[float], before: list[float]) -> tuple[float, float | None, float | None]:
+    mean, low, high = unbounded_difference(after, before)
+    return (mean, low, high) if math.isfinite(low) else (mean, None, None)
+
+
+def rollout_sizes(config: RolloutSettings, method: Method) -> rollouts.RolloutSettings:
     return rollouts.RolloutSettings(
         prompts=config.batch_rows,
         answers=config.answers,
@@ -199,17 +235,9 @@ def _plan(
     folder.write_json(HELD_OUT_FILE, {"before": evaluate.scores})
     source = make(None)
     per_batch = source.settings.steps_per_batch
-    batches = max(1, round(config.epochs * source.order.steps_per_epoch))
-    seconds = 0.0
-    evaluations = config.evaluations
-    if config.max_minutes is not None:
-        batch_seconds = _try_batch(model, source, loss)
-        allowed = config.max_minutes * 60
-        evaluations = max(1, min(evaluations, int(0.2 * allowed / evaluation_seconds)))
-        left = allowed - evaluations * evaluation_seconds
-        batches = min(batches, max(1, int(left / batch_seconds)))
-        seconds = batches * batch_seconds + evaluations * evaluation_seconds
-    every = max(1, -(-batches // evaluations))
+    batch_seconds = 0.0 if config.max_minutes is None else _try_batch(model, source, loss)
+    batches, every = config.schedule_batches(source.order.steps_per_epoch, batch_seconds, evaluation_seconds)
+    seconds = batches * batch_seconds + -(-batches // every) * evaluation_seconds if batch_seconds else 0.0
     plan = Plan(batches * per_batch, every * per_batch, seconds, before)
     folder.write_json("plan.json", vars(plan))
     return plan
@@ -236,17 +264,16 @@ def _last_step(folder: RunFolder) -> int:
 
 def _model_card(config: RolloutSettings, method: Method, prepared: PreparedPrompts, result: RolloutResult) -> str:
     """README.md of the run."""
-    gained, low, high = result.difference
     return f"""# Adapter made from {config.base}
 
 Trained with {method.name} by Sartor {sartor.__version__} on {len(prepared.train):,} prompts of \
 `{Path(config.data).name}`.
 
-| mean reward of {len(prepared.dev)} held-out prompts | before | after | difference (95 % interval) |
+| mean reward of {len(prepared.dev)} held-out prompts | before | after | difference |
 |---|---|---|---|
-| | {result.dev_reward_before:.3f} | {result.dev_reward:.3f} | {gained:+.3f} ({low:+.3f} to {high:+.3f}) |
+| | {result.dev_reward_before:.3f} | {result.dev_reward:.3f} | {result.gain()} |
 
-{result.steps} steps in {format_seconds(result.seconds)}, the best at step {result.best_step}\
+{result.steps} steps, the best at step {result.best_step}\
 {" (stopped early)" if result.stopped_early else ""}; all settings in `config.yaml`, sampled answers token by token in
 `traces.jsonl`, every step in `metrics.jsonl`.
 

@@ -45,6 +45,18 @@ class RolloutSettings(TrainingConfig):
             raise ValueError("--minibatches deals out whole prompts, and --batch-rows is smaller")
         return self
 
+    def schedule_batches(
+        self, batches_per_epoch: int, batch_seconds: float, evaluation_seconds: float
+    ) -> tuple[int, int]:
+        """How many batches of answers are learnt from, and after how many of them comes an evaluation. With
+        `max_minutes`, evaluations take at most a fifth of the time."""
+        batches, evaluations = max(1, round(self.epochs * batches_per_epoch)), self.evaluations
+        if self.max_minutes is not None:
+            allowed = self.max_minutes * 60
+            evaluations = max(1, min(evaluations, int(0.2 * allowed / evaluation_seconds)))
+            batches = min(batches, max(1, int((allowed - evaluations * evaluation_seconds) / batch_seconds)))
+        return batches, max(1, -(-batches // evaluations))
+
 
 class PpoSettings(RolloutSettings):
     """Proximal policy optimisation with a value function (1707.06347; details as in 2403.17031)."""

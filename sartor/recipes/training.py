@@ -32,7 +32,7 @@ from sartor.train.parallel import place
 from sartor.train.run_report import REPORT, write_run_report
 
 RESULT_FILE = "result.json"
-ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_targets", "rslora", "dora")
+ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
 
 
 def check_run(config: Config, out: str) -> None:

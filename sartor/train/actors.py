@@ -40,9 +40,13 @@ class Actors:
 
     def sample(self, prompts: Sequence[list[int]], samplings: Sequence[Sequence[Sampling]]) -> list[list[Answer]]:
         """The policy's answers to each prompt, one for each of its samplings."""
-        with acting(self.model, POLICY):
-            engine = Engine(self.model, _no_text, self.chat.stop_ids, context_tokens(self.model))
-            return answer_groups(engine, prompts, samplings)
+        training = self.model.training
+        try:
+            with acting(self.model, POLICY):
+                engine = Engine(self.model, _no_text, self.chat.stop_ids, context_tokens(self.model))
+                return answer_groups(engine, prompts, samplings)
+        finally:
+            self.model.train(training)  # an engine puts its model into evaluation mode
 
     def policy_log_probs(self, batch: Batch) -> Tensor:
         """log p of the batch's trained tokens [N] under the policy, without gradients, but computed as for learning,

@@ -242,9 +242,7 @@ class RolloutSource:
         self, batch: Batch, episodes: Sequence[Episode], num_tokens: int, num_answers: int
     ) -> list[EpisodeBatch]:
         lengths = [each.length for each in episodes]
-        weights = token_weights(
-            lengths, self.settings.normalise, num_tokens, num_answers, self.settings.max_new_tokens
-        )
+        weights = token_weights(lengths, self.settings.normalise, num_tokens, num_answers, self.settings.max_new_tokens)
         batches = [
             EpisodeBatch(
                 batch,

@@ -53,6 +53,20 @@ def _finetune(inputs: Path) -> list[str]:
     ).split()
 
 
+def _prompt_inputs(folder: Path) -> None:
+    tiny_folders.language_model(folder / "base")
+    tiny_folders.write_rows(folder / "rows.jsonl", [{"prompt": f"the colour of {n * 7919}"} for n in range(14)])
+
+
+def _ppo(inputs: Path) -> list[str]:
+    """Two passes of two minibatches over each batch of answers, of which the second is smaller."""
+    return (
+        f"ppo {inputs}/rows.jsonl --base {inputs}/base --out run --reward length:5 0.1*finished --lora-rank 2 "
+        "--lora-dropout 0.2 --batch-rows 6 --answers 2 --max-new-tokens 8 --passes 2 --minibatches 2 --kl-target 1 "
+        "--normalise-reward --micro-batch-tokens 64 --epochs 2 --evaluations 2 --evaluation-prompts 2"
+    ).split()
+
+
 def _on_pairs(verb: str, inputs: Path) -> list[str]:
     return (
         f"{verb} {inputs}/rows.jsonl --base {inputs}/base --out run --lora-rank 2 --lora-dropout 0.2 --batch-rows 5 "
@@ -62,12 +76,13 @@ def _on_pairs(verb: str, inputs: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Taken:
-    """Where a recipe's rows and losses come from: `Class.rows_of` and a loss, each in a module."""
+    """Where a recipe's rows and losses come from: the class of its source, and a loss, each in a module."""
 
     source_module: str
     source: str
     loss_module: str
     loss: str  # a function, or Class.method
+    rows_of: str = "rows_of"  # the source's method that gives the rows, or the micro-batches, of a step
 
     def source_class(self) -> Any:
         return getattr(importlib.import_module(self.source_module), self.source)
@@ -81,11 +96,12 @@ class Taken:
 SUPERVISED = Taken("sartor.data.batches", "BatchSource", "sartor.recipes.examples", "supervised_loss")
 REWARDS = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.reward_stage", "RewardStage._loss")
 PREFERENCES = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.dpo_stage", "DpoStage._loss")
+ANSWERS = Taken("sartor.train.rollouts", "RolloutSource", "sartor.train.rl_loss", "RolloutLoss.__call__", "step")
 
 
 def _log_rows(taken: Taken, file: Path) -> None:
     source_class = taken.source_class()
-    original = source_class.rows_of
+    original = getattr(source_class, taken.rows_of)
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
     def rows_of(source: Any, step: int) -> Any:
@@ -93,12 +109,12 @@ def _log_rows(taken: Taken, file: Path) -> None:
         os.write(descriptor, (json.dumps([step, [row.where for row in rows]]) + "\n").encode())
         return rows
 
-    source_class.rows_of = rows_of
+    setattr(source_class, taken.rows_of, rows_of)
 
 
 def _poison(taken: Taken, kind: Poison, step: int) -> None:
     source_class, (owner, name) = taken.source_class(), taken.loss_owner()
-    rows_of, loss_of, current = source_class.rows_of, getattr(owner, name), -1
+    rows_of, loss_of, current = getattr(source_class, taken.rows_of), getattr(owner, name), -1
     what, value = kind.split()
 
     def noted(source: Any, asked: int) -> Any:
@@ -114,7 +130,7 @@ def _poison(taken: Taken, kind: Poison, step: int) -> None:
             loss.register_hook(lambda gradient: gradient * float(value))
         return loss, metrics
 
-    source_class.rows_of = noted
+    setattr(source_class, taken.rows_of, noted)
     setattr(owner, name, poisoned)
 
 
@@ -134,4 +150,5 @@ def _recipe(
 FINETUNE = _recipe("finetune", _finetune_inputs, _finetune, SUPERVISED)
 REWARD = _recipe("reward", _pair_inputs, functools.partial(_on_pairs, "reward"), REWARDS)
 DPO = _recipe("dpo", _pair_inputs, functools.partial(_on_pairs, "dpo"), PREFERENCES)
-RECIPES = (FINETUNE, REWARD, DPO)
+PPO = _recipe("ppo", _prompt_inputs, _ppo, ANSWERS)
+RECIPES = (FINETUNE, REWARD, DPO, PPO)

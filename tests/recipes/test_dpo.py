@@ -21,7 +21,8 @@ from sartor.generation.local import LocalModel
 from sartor.generation.protocol import Sampling
 from sartor.models.hub import locate
 from sartor.recipes.dpo import DpoConfig, run
-from sartor.recipes.dpo_stage import REFERENCE, DpoStage
+from sartor.recipes.dpo_stage import DpoStage
+from sartor.recipes.reference import REFERENCE
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
 from sartor.recipes.stage import TrainingResult

@@ -23,7 +23,7 @@ from sartor.train.traces import TraceLog
 from tests import tiny_models
 
 SIZES = RolloutSettings(
-    prompts=4, answers=3, passes=2, minibatches=2, micro_batch_tokens=120, max_new_tokens=8, temperature=0.9,
+    prompts=4, answers=3, passes=2, minibatches=2, micro_batch_tokens=60, max_new_tokens=8, temperature=0.9,
     unfinished_penalty=0.5, normalise="tokens", traced_answers=2, seed=3,
 )  # fmt: skip
 PENALTY = ValueSettings(
@@ -33,7 +33,10 @@ PENALTY = ValueSettings(
 
 
 def model(
-    dropout: float = 0.0, dtype: torch.dtype = torch.float32, roles: Sequence[str] = (POLICY, VALUE), spread: float = 0.1
+    dropout: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+    roles: Sequence[str] = (POLICY, VALUE),
+    spread: float = 0.1,
 ) -> PreTrainedModel:
     """A model with roles whose branches say something (`spread` 0: nothing, as at the start), in training mode."""
     made = use_packed_attention(tiny_models.model().to(dtype))
@@ -54,7 +57,9 @@ def asked(count: int = 6) -> list[AskedPrompt]:
     chat = ChatFormat(tiny_models.tokenizer())
     made = []
     for number in range(count):
-        prompt = Prompt([{"role": "user", "content": "the cat " * (number % 3 + 1) + str(number)}], (), f"rows:{number}")
+        prompt = Prompt(
+            [{"role": "user", "content": "the cat " * (number % 3 + 1) + str(number)}], (), f"rows:{number}"
+        )
         made.append(AskedPrompt(prompt, chat.prompt(prompt.messages)))
     return made
 
@@ -73,9 +78,10 @@ def source(
 def changed_weights(made: PreTrainedModel, seed: int = 0) -> None:
     """As an optimizer step would."""
     draw = torch.Generator().manual_seed(seed)
-    for role in (POLICY, VALUE):
-        for layer in role_layers(made, role).values():
-            layer.lora_B.data += 0.02 * torch.randn(layer.lora_B.shape, generator=draw)
+    with torch.no_grad():
+        for role in (POLICY, VALUE):
+            for layer in role_layers(made, role).values():
+                layer.lora_B += 0.02 * torch.randn(layer.lora_B.shape, generator=draw)
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,7 @@ def test_dropout_is_off_where_it_would_be_noise_and_on_in_learning() -> None:
     assert torch.equal(made.values(batch()), made.values(batch()))
     made.act(POLICY)
     torch.manual_seed(0)
-    assert not torch.equal(
-        batch_log_probs(made.model, batch()).detach(), batch_log_probs(made.model, batch()).detach()
-    )
+    assert not torch.equal(batch_log_probs(made.model, batch()).detach(), batch_log_probs(made.model, batch()).detach())
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -40,7 +40,7 @@ def test_the_state_goes_through_a_file_exactly(tmp_path: Path, with_value: bool,
     made = [
         episode(shape, n, places.format(n), with_value, finished=n % 3 > 0) for n, shape in enumerate(SHAPES[:count])
     ]
-    (tmp_path / "state").write_bytes(b"".join(TensorFile(episodes_state(made)).chunks()))
+    TensorFile(episodes_state(made))(tmp_path / "state")
     found = episodes_of(read_tensors(tmp_path / "state"))
     assert len(found) == count
     for one, other in zip(made, found, strict=True):

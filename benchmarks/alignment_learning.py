@@ -1,0 +1,122 @@
+"""Does alignment learn anything? The starter model on real pairs and prompts, three seeds each, held-out figures.
+
+    python -m benchmarks.alignment_learning reward|dpo|ppo|grpo [--seeds 0 1 2] [--out runs/alignment]
+
+reward, dpo: the pairs of HH harmless (SARTOR_DATA) of at most 256 tokens a side, a quarter held out by a hash of the
+prompt. ppo: short instructions of dolly, rewarded for answers of about 30 tokens that end by themselves. grpo: sums of
+two numbers, rewarded where the answer is the bare number. Runs are kept in --out and not repeated; each has its curves in
+report.html.
+"""
+
+import argparse
+import gzip
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+DATA = Path(os.environ.get("SARTOR_DATA", "../shared/data")) / "raw"
+SHORT = ["--max-row-tokens", "256", "--micro-batch-tokens", "2048", "--evaluations", "4"]
+COMMANDS: dict[str, list[str]] = {
+    "reward": [*SHORT, "--patience", "4"],
+    "dpo": [*SHORT, "--patience", "4"],
+    "ppo": "--reward length:30 --reward 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 1 "
+    "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4".split(),
+    "grpo": "--reward exact --max-new-tokens 16 --batch-rows 8 --answers 8 --epochs 1 --evaluations 4 "
+    "--evaluation-prompts 128 --learning-rate 3e-4".split(),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=COMMANDS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--out", type=Path, default=Path("runs/alignment"))
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    train, dev = rows_of(options.what, options.out)
+    results = []
+    for seed in options.seeds:
+        run = options.out / f"{options.what}-{seed}"
+        command = [str(Path(sys.executable).with_name("sartor")), options.what, str(train), "--dev", str(dev)]
+        own = ["--base", "starter", "--out", str(run), "--seed", str(seed), *COMMANDS[options.what]]
+        subprocess.run([*command, *own], check=True)
+        results.append(json.loads((run / "result.json").read_text()) | {"seed": seed, "plan": plan_of(run)})
+    for result in results:
+        print(line(options.what, result))
+
+
+def plan_of(run: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((run / "plan.json").read_text())
+    return found
+
+
+def line(what: str, result: dict[str, Any]) -> str:
+    start = f"{what} seed {result['seed']}: {result['steps']} steps, {result['seconds'] / 60:.1f} min; "
+    before, quality = result["plan"]["before"], result["quality"]
+    if what in ("ppo", "grpo"):
+        gained, low, high = result["difference"]
+        return start + (
+            f"held-out reward {result['dev_reward_before']:.3f} -> {result['dev_reward']:.3f} "
+            f"({gained:+.3f} [{low:+.3f}, {high:+.3f}])"
+        )
+    accuracy = quality["accuracy"]
+    found = f"{accuracy:.3f}" if isinstance(accuracy, float) else json.dumps(accuracy)
+    return start + (
+        f"loss {before['dev_loss']:.3f} -> {result['dev_loss']:.3f}, accuracy {before['dev_accuracy']:.3f} -> {found}"
+    )
+
+
+def rows_of(what: str, folder: Path) -> tuple[Path, Path]:
+    """Files of rows to learn from and held out; the same every time."""
+    kind = "pairs" if what in ("reward", "dpo") else what
+    train, dev = folder / f"{kind}-train.jsonl", folder / f"{kind}-dev.jsonl"
+    if not dev.is_file():
+        rows = {"pairs": pairs, "ppo": instructions, "grpo": sums}[kind]()
+        random.Random(0).shuffle(rows)
+        held_out = max(1, min(250, len(rows) // 4))
+        write(dev, rows[:held_out])
+        write(train, rows[held_out:])
+    return train, dev
+
+
+def pairs() -> list[dict[str, Any]]:
+    """Pairs whose sides differ, with no empty turn, short enough; one for each prompt."""
+    found: dict[str, dict[str, Any]] = {}
+    with gzip.open(DATA / "hh_rlhf_harmless" / "pairs.jsonl.gz", "rt") as lines:
+        for text in lines:
+            row = json.loads(text)
+            sides = (row["chosen"], row["rejected"])
+            if max(map(len, sides)) > 900 or sides[0] == sides[1]:  # about 256 tokens with the marks of the turns
+                continue
+            if any(not part.strip() for side in sides for part in side.split("\n\nAssistant:")[1:]):
+                continue
+            prompt = os.path.commonprefix(sides)
+            found.setdefault(prompt, {"chosen": sides[0], "rejected": sides[1]})
+    return list(found.values())
+
+
+def instructions() -> list[dict[str, Any]]:
+    path = next(iter(sorted((DATA / "dolly").glob("*.jsonl*"))))
+    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
+    with opened as lines:
+        rows = [json.loads(text) for text in lines]
+    short = [row["instruction"] for row in rows if not row.get("context") and len(row["instruction"]) < 120]
+    return [{"prompt": text} for text in dict.fromkeys(short)][:1024]
+
+
+def sums() -> list[dict[str, Any]]:
+    numbers = [(a, b) for a in range(1, 25) for b in range(1, 25)]
+    return [{"question": f"What is {a} + {b}? Answer with the number only.", "answer": str(a + b)} for a, b in numbers]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+if __name__ == "__main__":
+    main()
