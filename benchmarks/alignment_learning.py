@@ -4,7 +4,7 @@
 
 reward, dpo: the pairs of HH harmless (SARTOR_DATA) of at most 256 tokens a side, a quarter held out by a hash of the
 prompt. ppo: short instructions of dolly, rewarded for answers of about 30 tokens that end by themselves. grpo: sums of
-two numbers, rewarded where the answer is the bare number. Runs are kept in --out and not repeated; each has its curves in
+two numbers, rewarded for the right number and for writing nothing but the equation. Runs are kept in --out and not repeated; each has its curves in
 report.html.
 """
 
@@ -13,21 +13,20 @@ import gzip
 import json
 import os
 import random
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 DATA = Path(os.environ.get("SARTOR_DATA", "../shared/data")) / "raw"
-SHORT = ["--max-row-tokens", "256", "--micro-batch-tokens", "2048", "--evaluations", "4"]
-COMMANDS: dict[str, list[str]] = {
-    "reward": [*SHORT, "--patience", "4"],
-    "dpo": [*SHORT, "--patience", "4"],
-    "ppo": "--reward length:30 --reward 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 1 "
-    "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4".split(),
-    "grpo": "--reward exact --max-new-tokens 16 --batch-rows 8 --answers 8 --epochs 1 --evaluations 4 "
-    "--evaluation-prompts 128 --learning-rate 3e-4".split(),
+SHORT = "--max-row-tokens 256 --micro-batch-tokens 2048 --evaluations 4"
+COMMANDS = {
+    "reward": f"{SHORT} --patience 4",
+    "dpo": f"{SHORT} --patience 4 --epochs 0.5",
+    "ppo": "--reward length:30 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 0.5 "
+    "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4",
+    "grpo": r"--reward numeric regex:\d+\s\+\s\d+\s=\s\d+ --max-new-tokens 16 --temperature 0.6 --batch-rows 8 --answers 8 "
+    "--epochs 0.5 --evaluations 4 --evaluation-prompts 128 --learning-rate 3e-4",
 }
 
 
@@ -43,7 +42,7 @@ def main() -> None:
     for seed in options.seeds:
         run = options.out / f"{options.what}-{seed}"
         command = [str(Path(sys.executable).with_name("sartor")), options.what, str(train), "--dev", str(dev)]
-        own = ["--base", "starter", "--out", str(run), "--seed", str(seed), *COMMANDS[options.what]]
+        own = ["--base", "starter", "--out", str(run), "--seed", str(seed), *COMMANDS[options.what].split()]
         subprocess.run([*command, *own], check=True)
         results.append(json.loads((run / "result.json").read_text()) | {"seed": seed, "plan": plan_of(run)})
     for result in results:
@@ -101,9 +100,7 @@ def pairs() -> list[dict[str, Any]]:
 
 
 def instructions() -> list[dict[str, Any]]:
-    path = next(iter(sorted((DATA / "dolly").glob("*.jsonl*"))))
-    opened = gzip.open(path, "rt") if path.suffix == ".gz" else path.open()
-    with opened as lines:
+    with gzip.open(DATA / "dolly" / "dolly_open_qa.jsonl.gz", "rt") as lines:
         rows = [json.loads(text) for text in lines]
     short = [row["instruction"] for row in rows if not row.get("context") and len(row["instruction"]) < 120]
     return [{"prompt": text} for text in dict.fromkeys(short)][:1024]
@@ -111,7 +108,7 @@ def instructions() -> list[dict[str, Any]]:
 
 def sums() -> list[dict[str, Any]]:
     numbers = [(a, b) for a in range(1, 25) for b in range(1, 25)]
-    return [{"question": f"What is {a} + {b}? Answer with the number only.", "answer": str(a + b)} for a, b in numbers]
+    return [{"question": f"{a} + {b} = ?", "answer": str(a + b)} for a, b in numbers]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -166,13 +166,13 @@ def run_trl(options: argparse.Namespace) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_pretrained(base, dtype=number_format(options))
     rows = json.loads((folder / "pairs.json").read_text())
     adapter = adapter_config(RANK, ALPHA)
-    made = preference_trainer(model, rows, load_tokenizer(base), adapter, folder / "trl", settings)
+    made, reference_seconds = preference_trainer(model, rows, load_tokenizer(base), adapter, folder / "trl", settings)
     start_from(made.model, read_tensors(folder / WEIGHTS_FILE))
     made.train()
     training_seconds = time.perf_counter() - marks[1]
     history = [record for record in made.state.log_history if "loss" in record]
     return {
-        **rates(options.steps, training_seconds, made.reference_seconds * options.steps / steps),
+        **rates(options.steps, training_seconds, sum(reference_seconds[1:])),
         "peak_gb": peak_rss_bytes() / 1e9,
         "losses": [record["loss"] for record in history],
         "margins": [record["rewards/margins"] for record in history],

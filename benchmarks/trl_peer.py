@@ -35,31 +35,30 @@ def trainer(model: Any, rows: list[dict[str, Any]], tokenizer: Any, out: Path, s
 
 def preference_trainer(
     model: Any, rows: list[dict[str, Any]], tokenizer: Any, adapter: Any, out: Path, settings: dict[str, Any]
-) -> Any:
+) -> tuple[Any, list[float]]:
     """TRL's DPO trainer on `rows` of token ids (prompt_ids, chosen_ids, rejected_ids), which it takes as they are.
-    `adapter` is PEFT's configuration; the reference is the model without it. `reference_seconds` is what computing the
-    reference beforehand took, 0 where it is computed in each step."""
+    `adapter` is PEFT's configuration; the reference is the model without it. Also returns the seconds of each batch
+    whose reference was computed beforehand, none where each step computes its own."""
     from datasets import Dataset
     from torch.utils.data import SequentialSampler
     from trl import DPOConfig, DPOTrainer
 
     class InOrder(DPOTrainer):  # type: ignore[misc]
-        reference_seconds = 0.0
-
         def _get_train_sampler(self, *args: Any, **settings: Any) -> SequentialSampler:
             return SequentialSampler(self.train_dataset)
 
         def _prepare_dataset(self, dataset: Any, *args: Any) -> Any:
             return dataset
 
-        def _precompute_ref_logps(self, *args: Any) -> Any:
+        def compute_ref_log_probs(self, *args: Any) -> Any:
             began = time.perf_counter()
-            found = super()._precompute_ref_logps(*args)
-            self.reference_seconds = time.perf_counter() - began
+            found = super().compute_ref_log_probs(*args)
+            reference_seconds.append(time.perf_counter() - began)
             return found
 
+    reference_seconds: list[float] = []
     callbacks = settings.pop("callbacks", None)
-    return InOrder(
+    made = InOrder(
         model=model,
         args=DPOConfig(**shared(out) | settings),
         train_dataset=Dataset.from_list(rows),
@@ -67,6 +66,7 @@ def preference_trainer(
         processing_class=tokenizer,
         peft_config=adapter,
     )
+    return made, reference_seconds
 
 
 def group_trainer(

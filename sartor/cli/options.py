@@ -171,6 +171,7 @@ def _add_argument(parser: argparse.ArgumentParser, path: KeyPath, field: FieldIn
         arguments["type"] = form.read
     if form.is_list:
         arguments["nargs"] = "*" if positional else "+"
+        arguments["action"] = "extend"  # given twice, both count
     elif positional:
         arguments["nargs"] = "?"  # it may come from --config or the environment instead
     name = ".".join(path)

@@ -41,12 +41,12 @@ class LeakReport:
     exact: tuple[Leak, ...]
     near: tuple[Leak, ...]
 
-    def text(self, most_pairs: int = 5) -> str:
+    def text(self, most_pairs: int = 5, among: str = "the rows to learn from") -> str:
         """What was found, for people; at most `most_pairs` pairs of each kind are shown."""
         if not self.exact and not self.near:
-            return "No test question stands among the rows to learn from, exactly or nearly."
+            return f"No test question stands among {among}, exactly or nearly."
         kinds = ((self.exact, "word for word"), (self.near, f"nearly (similarity from {NEAR_SIMILARITY})"))
-        return "\n".join(line for pairs, how in kinds for line in _lines(pairs, how, most_pairs))
+        return "\n".join(line for pairs, how in kinds for line in _lines(pairs, f"{how} among {among}", most_pairs))
 
 
 @dataclass(frozen=True)
@@ -76,15 +76,19 @@ def contamination(
 def check_leaks(task: Task) -> LeakReport:
     """Compare train and dev questions with test questions. DataError when most of the test is known."""
     report = find_leaks([*task.train, *task.dev], task.test)
+    refuse_known_test(report, len(task.test), "train", "the train or dev rows")
+    return report
+
+
+def refuse_known_test(report: LeakReport, num_test: int, learnt: str, among: str) -> None:
+    """DataError when most of `num_test` test questions stand word for word `among` what is learnt from."""
     known = {leak.test.id for leak in report.exact}
-    if 2 * len(known) > len(task.test):
-        shown = f"{len(known):,} of {len(task.test):,} test questions"
+    if 2 * len(known) > num_test:
         raise DataError(
-            f"test inside train: {shown} stand in the train or dev rows",
+            f"test inside {learnt}: {len(known):,} of {num_test:,} test questions stand in {among}",
             where=f"{report.exact[0].test.where}, question",
             hint=f"first seen in {report.exact[0].learnt.where}: test on questions that nothing learns from",
         )
-    return report
 
 
 def without_leaks(rows: Sequence[Row], report: LeakReport) -> list[Row]:
@@ -150,7 +154,7 @@ def _lines(pairs: Iterable[Leak], how: str, most: int) -> Iterator[str]:
     if not pairs:
         return
     tests = len({leak.test.id for leak in pairs})
-    yield f"{tests:,} test questions stand {how} among the rows to learn from ({len(pairs):,} pairs)."
+    yield f"{tests:,} test questions stand {how} ({len(pairs):,} pairs)."
     yield from (f"  {leak}" for leak in pairs[:most])
     if len(pairs) > most:
         yield f"  and {len(pairs) - most:,} more pairs"

@@ -11,8 +11,9 @@ from sartor.data.preferences import read_preference, read_prompt
 from sartor.data.readers import read_rows
 from sartor.data.records import Conversation
 from sartor.data.task import Task
-from sartor.data.turns import check_ends, message, named, text_in, turns, with_system
+from sartor.data.turns import message, named, text_in, turns, with_system
 
+DIALOGUE_COLUMNS = ("messages", "conversations")
 ANSWER_COLUMNS = ("answer", "answers", "completion")
 
 
@@ -39,8 +40,7 @@ def task_prompts(task: Task) -> tuple[list[Prompt], list[Prompt]]:
 
 
 def read_prompts(path: str | Path, bad_rows: BadRows) -> list[Prompt]:
-    """The prompts of a file: a `prompt`, a `question` or `messages`, or what the sides of preference pairs share.
-    DataError when the file holds none."""
+    """The prompts of a file, each row as `asked_in` and `to_prompt` read it. DataError when the file holds none."""
     prompts: list[Prompt] = []
     for where, row in read_rows(path, bad_rows):
         try:
@@ -55,21 +55,51 @@ def read_prompts(path: str | Path, bad_rows: BadRows) -> list[Prompt]:
 
 
 def to_prompt(row: dict[str, Any], where: str) -> Prompt:
-    """One row as a prompt; BadRow with place, field and hint when it is none."""
-    if row.get("chosen") is not None and row.get("rejected") is not None:
-        return Prompt(read_preference(row, where).prompt, (), where)
+    """One row as a prompt; BadRow with place, field and hint when it is none. Of a dialogue, the turn behind the last
+    question is the accepted answer."""
+    asked, reply = _question_and_reply(row, where)
+    if _is_pair(row):
+        return Prompt(asked, (), where)
+    answers = _answers(row, where)
+    if reply and answers:
+        column = next(name for name in DIALOGUE_COLUMNS if row.get(name) is not None)
+        hint = "remove the turns behind the question, or the column with the answer"
+        raise BadRow("goes on behind the question, which has an answer already", place=where, field=column, hint=hint)
+    return Prompt(asked, answers or ((reply[0]["content"],) if len(reply) == 1 else ()), where)
+
+
+def asked_in(row: dict[str, Any], where: str) -> Conversation:
+    """What a row of any format asks: its `prompt`, its `question`, its dialogue up to the user's last turn, or what the
+    sides of a preference pair share. BadRow with place, field and hint when it asks nothing."""
+    return _question_and_reply(row, where)[0]
+
+
+def _question_and_reply(row: dict[str, Any], where: str) -> tuple[Conversation, Conversation]:
+    """What is asked, and what a dialogue goes on with."""
+    if _is_pair(row):
+        return read_preference(row, where).prompt, []
     if row.get("prompt") is not None:
-        return Prompt(read_prompt(row, where), _answers(row, where), where)
+        return read_prompt(row, where), []
     if row.get("question") is not None:
-        asked = [message("user", text_in(row, "question", where))]
-        return Prompt(with_system(row, asked, where), _answers(row, where), where)
-    if row.get("messages") is not None:
-        read = turns(row["messages"], where, "messages")
-        answers = _answers(row, where)
-        if read[-1]["role"] == "assistant" and not answers:
-            read, answers = read[:-1], (read[-1]["content"],)
-        return Prompt(with_system(row, check_ends(read, where, "messages", "user"), where), answers, where)
-    raise BadRow("holds no prompt", place=where, field="prompt", hint=f"found {named(row)}; name one column prompt")
+        return with_system(row, [message("user", text_in(row, "question", where))], where), []
+    for column in DIALOGUE_COLUMNS:
+        if row.get(column) is not None:
+            asked, reply = _cut(turns(row[column], where, column), where, column)
+            return with_system(row, asked, where), reply
+    hint = f"name the column prompt, question or messages; found {named(row)}"
+    raise BadRow("holds no prompt", place=where, field="prompt", hint=hint)
+
+
+def _cut(read: Conversation, where: str, column: str) -> tuple[Conversation, Conversation]:
+    """A dialogue up to the user's last turn, and what follows it."""
+    users = [index for index, turn in enumerate(read) if turn["role"] == "user"]
+    if not users:
+        raise BadRow("has no user turn", place=where, field=column, hint="add what the assistant answers to")
+    return read[: users[-1] + 1], read[users[-1] + 1 :]
+
+
+def _is_pair(row: dict[str, Any]) -> bool:
+    return row.get("chosen") is not None and row.get("rejected") is not None
 
 
 def _answers(row: dict[str, Any], where: str) -> tuple[str, ...]:

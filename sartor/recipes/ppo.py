@@ -9,7 +9,7 @@ from sartor.base.sinks import SinkName
 from sartor.recipes.rl_settings import PpoSettings
 
 if TYPE_CHECKING:
-    from sartor.recipes.rl import Method, RolloutResult
+    from sartor.recipes.rl import RolloutResult
 
 
 class PpoConfig(PpoSettings):
@@ -19,40 +19,10 @@ class PpoConfig(PpoSettings):
     sinks: list[SinkName] = Field([], description="also hand the metrics to: tensorboard, mlflow, wandb, trackio")
 
 
-def method(config: PpoSettings) -> "Method":
-    """The settings as what the common course of reinforcement learning is given."""
-    from sartor.recipes.rl import Method
-    from sartor.train.estimates import ValueEstimate, ValueSettings
-    from sartor.train.rl_loss import RolloutLoss
-
-    values = ValueSettings(
-        config.kl_coefficient,
-        config.kl_target,
-        config.kl_horizon,
-        config.discount,
-        config.gae_decay,
-        config.normalise_reward,
-        config.whiten_advantages,
-    )
-    return Method(
-        "PPO",
-        with_value=True,
-        normalise="tokens",
-        estimate=lambda: ValueEstimate(values),
-        loss=lambda actors: RolloutLoss(
-            actors,
-            config.clip,
-            config.clip_high or config.clip,
-            entropy_coefficient=config.entropy_coefficient,
-            value_coefficient=config.value_coefficient,
-            value_clip=config.value_clip,
-        ),
-    )
-
-
 @process_group()
 def run(config: PpoConfig) -> "RolloutResult":
     """Learn as configured. A finished run is returned as it is, an interrupted one goes on."""
     from sartor.recipes.rl import run_method
+    from sartor.recipes.rl_methods import ppo_method
 
-    return run_method(config, method(config), config.out, config.sinks)
+    return run_method(config, ppo_method(config), config.out, config.sinks)

@@ -3,17 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sartor.base.console import say
 from sartor.base.errors import DataError, UsageError
-from sartor.data.bad_rows import BadRow
 from sartor.data.opening import find_data_file
-from sartor.data.preferences import read_preference, read_prompt
+from sartor.data.prompts import asked_in
 from sartor.data.readers import read_rows
 from sartor.data.records import Conversation
 from sartor.data.task import Task
-from sartor.data.turns import message, named, text_in, turns, with_system
+from sartor.data.turns import message
 
 
 @dataclass(frozen=True)
@@ -80,31 +78,9 @@ def _of_file(path: Path) -> list[Question]:
         )
     read = []
     for number, (place, row) in enumerate(read_rows(path), start=1):
-        prompt = _clean(_prompt(row, place))
+        prompt = _clean(asked_in(row, place))
         read.append(Question(str(row.get("id") or f"row-{number}"), prompt, prompt))
     return read
-
-
-def _prompt(row: dict[str, Any], place: str) -> Conversation:
-    """The question of a row in any format that holds one; a conversation is cut after the user's last turn."""
-    if row.get("chosen") is not None and row.get("rejected") is not None:
-        return read_preference(row, place).prompt
-    if row.get("prompt") is not None:
-        return read_prompt(row, place)
-    if row.get("question") is not None:
-        return with_system(row, [message("user", text_in(row, "question", place))], place)
-    for column in ("messages", "conversations"):
-        if row.get(column) is not None:
-            return with_system(row, _until_last_question(turns(row[column], place, column), place, column), place)
-    hint = f"name the column prompt, question or messages; found {named(row)}"
-    raise BadRow("there is no question", place=place, hint=hint)
-
-
-def _until_last_question(read: Conversation, place: str, column: str) -> Conversation:
-    users = [index for index, turn in enumerate(read) if turn["role"] == "user"]
-    if not users:
-        raise BadRow("has no user turn", place=place, field=column, hint="add what the assistant answers to")
-    return read[: users[-1] + 1]
 
 
 def _clean(conversation: Conversation) -> Conversation:

@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from sartor.base.device import device, memory
 from sartor.base.peak_memory import PeakMemory
 from sartor.base.run_folder import RunFolder
-from sartor.recipes import grpo, ppo
 from sartor.recipes.measuring import WatchedCheckpoints, answer, folder_bytes
 from sartor.recipes.planning import Plan
 from sartor.recipes.rl import HeldOut, Method, Parts, rollout_sizes
+from sartor.recipes.rl_methods import grpo_method, ppo_method
 from sartor.recipes.rl_plan import SETTINGS, BatchSeconds, MeasuredRollouts
 from sartor.recipes.rl_settings import RolloutSettings
 from sartor.recipes.training import loop_settings
@@ -31,7 +31,7 @@ from sartor.train.loop import fit
 from sartor.train.optimizer import trainable_parameters
 from sartor.train.rollouts import RolloutSource
 
-METHODS: dict[str, Any] = {"ppo": ppo.method, "grpo": grpo.method}
+METHODS: dict[str, Any] = {"ppo": ppo_method, "grpo": grpo_method}
 
 
 class TrialSource:

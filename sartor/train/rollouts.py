@@ -129,7 +129,7 @@ class RolloutSource:
         state = dict(tensors)
         self.episodes = episodes_of(state)
         self._metrics = {
-            name.removeprefix(METRIC): float(value) for name, value in state.items() if name.startswith(METRIC)
+            name.removeprefix(METRIC): float(value) for name, value in sorted(state.items()) if name.startswith(METRIC)
         }
         self.estimate.load_state(state)
 
@@ -165,7 +165,7 @@ class RolloutSource:
             for index, row in enumerate(found.rows)
         ]
         gaps = (joined(old) - torch.tensor([value for answer in found.answers for value in answer.log_probs])).abs()
-        self._metrics = {
+        metrics = {
             **found.measures(),
             "kl": statistics.fmean(each.kl for each in self.episodes),
             "entropy": -float(joined(old).mean()),  # of samples at this temperature the mean of -log p is the entropy
@@ -173,6 +173,7 @@ class RolloutSource:
             "log_prob_gap_mean": float(gaps.mean()),
             **estimated.metrics,
         }
+        self._metrics = dict(sorted(metrics.items()))  # a saved state has no other order
         self._trace(step, asked, estimated.rewards.split(lengths))
 
     def _looked_at(

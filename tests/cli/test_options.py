@@ -93,6 +93,10 @@ def test_what_is_wrong_is_said_with_option_and_hint(arguments, what, where, hint
     assert caught.value.exit_code == 2
 
 
+def test_an_option_that_takes_several_may_be_given_twice():
+    assert settings("x.jsonl", "--out", "o", "--ks", "1", "2", "--ks", "5").ks == [1, 2, 5]
+
+
 def test_help_comes_from_the_fields():
     text = " ".join(parser().format_help().split())
     for expected in (

@@ -144,6 +144,7 @@ def empty_store(folder: Path) -> None:
 
 CHOOSE = "choose task --base base --out run"
 FINETUNE = "finetune rows.jsonl --base base --out run"
+PPO = "ppo rows.jsonl --base base --out run"
 WRONG_USES = {
     # --- choose: the task ---
     "misspelt task folder": Wrong(
@@ -496,7 +497,7 @@ WRONG_USES = {
     "prefer without questions": Wrong(
         "prefer base texts.jsonl --page",
         DATA,
-        "texts.jsonl:1: there is no question",
+        "texts.jsonl:1, prompt: holds no prompt",
         "name the column",
         put("texts.jsonl", '{"text": "x"}\n'),
     ),
@@ -509,6 +510,48 @@ WRONG_USES = {
     ),
     "prefer into a table": Wrong(
         "prefer base task --page --out out.csv", USAGE, "out.csv: is no .jsonl file", "name a file"
+    ),
+    # --- ppo and grpo ---
+    "ppo without a reward": Wrong(
+        "ppo rows.jsonl --base base --out run", USAGE, "there is no reward", "give at least one --reward"
+    ),
+    "ppo without prompts": Wrong(
+        "ppo texts.jsonl --base base --out run --reward length:5",
+        DATA,
+        "texts.jsonl:1, prompt: holds no prompt",
+        "name the column prompt",
+        put("texts.jsonl", '{"text": "x"}\n'),
+    ),
+    "ppo with a misspelt reward": Wrong(
+        PPO + " --reward lenth:5", USAGE, "unknown reward, and no such folder: lenth:5", "did you mean length|rewards: "
+    ),
+    "ppo with a reward that is no reward model": Wrong(
+        PPO + " --reward docs", DATA, "docs: this is no reward model", "make one with `sartor reward`"
+    ),
+    "ppo with more minibatches than prompts": Wrong(
+        PPO + " --reward length:5 --batch-rows 2 --minibatches 3", USAGE, ".*--minibatches deals out", ".+"
+    ),
+    "ppo of a model that is not there": Wrong(
+        "ppo rows.jsonl --base ./none --out run --reward length:5", USAGE, "there is no model folder", "a model is"
+    ),
+    "ppo with every weight": Wrong(PPO + " --reward length:5 --adapter none", USAGE, "--adapter: .*none", ".+"),
+    "ppo with answers that leave no room": Wrong(
+        PPO + " --reward length:5 --max-row-tokens 20 --max-new-tokens 20",
+        DATA,
+        "rows.jsonl: no prompt leaves room",
+        ".*lower --max-new-tokens",
+    ),
+    "grpo with answers that a scorer cannot read": Wrong(
+        "grpo rows.jsonl --base base --out run --reward numeric", DATA, "rows.jsonl:1", ".+"
+    ),
+    "grpo of one answer": Wrong(
+        "grpo task --base base --out run --answers 1", USAGE, "--answers: .*1", "it should be greater"
+    ),
+    "grpo over something": Wrong(
+        "grpo task --base base --out docs", USAGE, "docs: the folder already holds something", "choose another --out"
+    ),
+    "grpo planned with a bad pattern": Wrong(
+        "grpo task --base base --out run --reward regex:(", USAGE, "regex: ", ".+"
     ),
     # --- before training ---
     "plan without rows": Wrong("plan", USAGE, "DATA is missing", "rows to learn from"),

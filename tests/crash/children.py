@@ -29,7 +29,7 @@ PRELOADED = (
     "sartor.recipes.examples",
     "sartor.recipes.reward_stage",
     "sartor.recipes.dpo_stage",
-    "sartor.recipes.rl",
+    "sartor.recipes.rl_methods",
     "sartor.recipes.training",
     "sartor.train.checkpoint",
     "sartor.generation.local",

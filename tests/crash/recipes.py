@@ -55,7 +55,7 @@ def _finetune(inputs: Path) -> list[str]:
 
 def _prompt_inputs(folder: Path) -> None:
     tiny_folders.language_model(folder / "base")
-    tiny_folders.write_rows(folder / "rows.jsonl", [{"prompt": f"the colour of {n * 7919}"} for n in range(14)])
+    tiny_folders.write_rows(folder / "rows.jsonl", [{"prompt": f"the colour of {n * 7919}"} for n in range(9)])
 
 
 def _ppo(inputs: Path) -> list[str]:
@@ -63,7 +63,7 @@ def _ppo(inputs: Path) -> list[str]:
     return (
         f"ppo {inputs}/rows.jsonl --base {inputs}/base --out run --reward length:5 0.1*finished --lora-rank 2 "
         "--lora-dropout 0.2 --batch-rows 6 --answers 2 --max-new-tokens 8 --passes 2 --minibatches 2 --kl-target 1 "
-        "--normalise-reward --micro-batch-tokens 64 --epochs 2 --evaluations 2 --evaluation-prompts 2"
+        "--normalise-reward --micro-batch-tokens 64 --epochs 1 --evaluations 2 --evaluation-prompts 2"
     ).split()
 
 

@@ -22,9 +22,9 @@ from sartor.generation.protocol import Sampling
 from sartor.models.hub import locate
 from sartor.recipes.dpo import DpoConfig, run
 from sartor.recipes.dpo_stage import DpoStage
-from sartor.recipes.reference import REFERENCE
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
+from sartor.recipes.reference import REFERENCE
 from sartor.recipes.stage import TrainingResult
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.pair_log_probs import pair_log_probs

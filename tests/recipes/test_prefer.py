@@ -14,9 +14,13 @@ from sartor.data.formats import read_records
 from sartor.data.records import Conversation, Preference
 from sartor.data.turns import message
 from sartor.generation.protocol import Reply, Sampling
+from sartor.models.hub import locate
+from sartor.recipes.dpo import DpoConfig
 from sartor.recipes.judgements import Judgements
+from sartor.recipes.pair_rows import prepare_pairs
 from sartor.recipes.prefer import Contestant, PreferenceSession
 from sartor.recipes.prefer_questions import Question
+from tests import tiny_folders
 
 
 class FakeModel:
@@ -110,6 +114,34 @@ def test_a_judgement_is_a_row_that_training_reads(sitting: Sitting) -> None:
     assert line["chosen_side"] == "right" and line["id"] == "q0" and line["seed"] == 0 and line["seconds"] >= 0
     assert pair.right.startswith(line["chosen_model"]) and pair.left.startswith(line["rejected_model"])
     assert line["judged_at"].endswith("+00:00")
+
+
+def test_training_reads_every_preference_of_a_sitting_and_nothing_else(sitting: Sitting, tmp_path: Path) -> None:
+    base = tiny_folders.language_model(tmp_path / "base")
+    with sitting.session(questions(30)) as session:
+        judge_all(session, "left", 12)
+        judge_all(session, "tie", 3)
+        session.undo()
+        judge_all(session, "right", 12)
+        judge_all(session, "skip")
+    judged = {line["id"]: line for line in sitting.lines()}
+    assert len(judged) == 24
+    prepared = prepare_pairs(DpoConfig(data=str(sitting.file), base=str(base), out="run"), locate(base))
+    assert prepared.dev and not prepared.bad_rows.rejects
+    read = [
+        tuple(prepared.chat.tokenizer.decode(row.ids) for row in (pair.chosen, pair.rejected))
+        for pair in (*prepared.train, *prepared.dev)
+    ]
+    expected = [
+        tuple(
+            prepared.chat.tokenizer.decode(prepared.chat.prompt(line["prompt"])) + line[side][0]["content"]
+            for side in ("chosen", "rejected")
+        )
+        for line in judged.values()
+    ]
+    assert len(read) == 24
+    for whole in expected:
+        assert sum(all(map(str.startswith, sides, whole)) for sides in read) == 1
 
 
 def test_what_is_shown_does_not_tell_who_wrote_it(sitting: Sitting) -> None:

@@ -61,7 +61,7 @@ def test_a_question_that_stands_twice_is_asked_once_and_that_is_said(
 
 def test_a_row_without_a_question_is_named(tmp_path: Path) -> None:
     write_rows(tmp_path / "rows.jsonl", [{"prompt": "Why?"}, {"text": "once"}])
-    with pytest.raises(DataError, match="rows.jsonl:2: there is no question"):
+    with pytest.raises(DataError, match="rows.jsonl:2, prompt: holds no prompt"):
         read_questions(tmp_path / "rows.jsonl")
 
 

@@ -159,7 +159,8 @@ def test_what_is_no_reward_model_or_of_another_base_is_refused(base: Path, judge
     with pytest.raises(DataError, match="no reward model"):
         Start.of(ppo_config(base, write(tmp_path), reward=[str(other)]))
     with pytest.raises(DataError, match="this is a reward model"):
-        Start.of(ppo_config(judge, write(tmp_path)))
+        config = ppo_config(judge, write(tmp_path))
+        build_model(config, Start.of(config), with_value=True)
 
 
 def test_a_damaged_reward_model_is_refused(base: Path, judge: Path, tmp_path: Path) -> None:

@@ -103,7 +103,8 @@ def batches(episodes: list[Episode]) -> list[EpisodeBatch]:
         made += [
             EpisodeBatch(
                 packed.batch, joined([each.log_probs for each in own]), weights, num_tokens,
-                advantages=joined([each.advantages for each in own]), reference=joined([each.reference for each in own]),
+                advantages=joined([each.advantages for each in own]),
+                reference=joined([each.reference for each in own]),
             ),
             EpisodeBatch(
                 packed.batch, joined([each.values for each in own]), weights, num_tokens,
