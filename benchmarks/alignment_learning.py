@@ -4,8 +4,8 @@
 
 reward, dpo: the pairs of HH harmless (SARTOR_DATA) of at most 256 tokens a side, a quarter held out by a hash of the
 prompt. ppo: short instructions of dolly, rewarded for answers of about 30 tokens that end by themselves. grpo: sums of
-two numbers, rewarded for the right number and for writing nothing but the equation. Runs are kept in --out and not repeated; each has its curves in
-report.html.
+two numbers, rewarded for the right number and for writing nothing but the equation. Runs are kept in --out and not
+repeated; each has its curves in report.html.
 """
 
 import argparse
@@ -25,8 +25,8 @@ COMMANDS = {
     "dpo": f"{SHORT} --patience 4 --epochs 0.5",
     "ppo": "--reward length:30 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 0.5 "
     "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4",
-    "grpo": r"--reward numeric regex:\d+\s\+\s\d+\s=\s\d+ --max-new-tokens 16 --temperature 0.6 --batch-rows 8 --answers 8 "
-    "--epochs 0.5 --evaluations 4 --evaluation-prompts 128 --learning-rate 3e-4",
+    "grpo": r"--reward numeric regex:\d+\s\+\s\d+\s=\s\d+ --max-new-tokens 16 --temperature 0.6 --batch-rows 8 "
+    "--answers 8 --epochs 0.5 --evaluations 4 --evaluation-prompts 128 --learning-rate 3e-4",
 }
 
 

@@ -51,14 +51,15 @@ def make_brief(task: Task, base: str) -> Brief:
 
 
 def fingerprint(task: Task) -> str:
-    """SHA-256 over all that answers and their scores depend on: instruction, scorer, rows and documents. The limits
-    are not in it: they only decide."""
+    """SHA-256 over all that answers and their scores depend on: instruction, scorer, rows, documents and
+    preferences. The limits are not in it: they only decide."""
     rows = [
         [[row.id, row.messages, row.answers, row.group, row.evidence] for row in split]
         for split in (task.train, task.dev, task.test)
     ]
     digest = hashlib.sha256(json.dumps([task.instruction, task.scorer.name, rows]).encode())
     files = sorted(task.documents.rglob("*")) if task.documents is not None else []
+    files += [task.preferences] if task.preferences is not None else []
     for file in files:
         if file.is_file():
             digest.update(f"{file.relative_to(task.folder)}\0{file_sha256(file)}\0".encode("utf-8", "surrogateescape"))

@@ -40,6 +40,10 @@ class Share:
     def left(self) -> float:
         return self.seconds - self.spent
 
+    def part(self, part: float) -> "Share":
+        """The first `part` of this share, of which as much is spent."""
+        return Share(self.seconds * part, self.spent)
+
     def allows_another(self, num_done: int) -> bool:
         """Whether one more try fits, if it takes as long as the ones before did on average."""
         return num_done == 0 or self.spent + self._running / num_done <= self.seconds

@@ -9,15 +9,21 @@ from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config
 
-PATHS = ("prompt", "api", "rag", "finetune", "finetune+rag")
+PATHS = ("prompt", "api", "rag", "finetune", "finetune+rag", "finetune+dpo")
 
 
 class ChooseConfig(Config):
     """Settings of `sartor choose`."""
 
-    task: str = Field(description="task folder: task.yaml, train and test rows, documents/ if there are any")
+    task: str = Field(
+        description="task folder: task.yaml, train and test rows, documents/ and preferences.jsonl if there are any"
+    )
     out: str = Field(description="run folder to write; the same command again goes on where it stopped")
-    paths: list[str] = Field([], description=f"paths to measure, of {', '.join(PATHS)} (default: all that apply)")
+    paths: list[str] = Field(
+        [],
+        description=f"paths to measure, of {', '.join(PATHS)} (default: all that apply: those with rag where the task "
+        "has documents, finetune+dpo where it has preferences, api where one is named)",
+    )
     budget: str = Field(
         "20m",
         description="time to fit all paths together, shared equally (90s, 20m, 1h); "
@@ -61,7 +67,8 @@ def run(config: ChooseConfig) -> Outcome:
     from sartor.choosing.brief import make_brief
     from sartor.choosing.budget import parse_seconds
     from sartor.choosing.decide import write_choice
-    from sartor.choosing.fitting import Fitting, applicable_paths, open_remote
+    from sartor.choosing.fitting import ALIGNED, Fitting, applicable_paths, open_remote
+    from sartor.choosing.task_pairs import read_task_pairs
     from sartor.data.task import Task
     from sartor.recipes.training import check_run, open_run
 
@@ -71,6 +78,7 @@ def run(config: ChooseConfig) -> Outcome:
     names = applicable_paths(config, task)
     remote = open_remote(config) if "api" in names else None
     brief = make_brief(task, config.base)
+    pairs = read_task_pairs(task) if ALIGNED in names else None
     started = time.time()
     with open_run(config, config.out) as folder:
         share = seconds / len(names)
@@ -78,7 +86,7 @@ def run(config: ChooseConfig) -> Outcome:
             f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
             f"{len(brief.test)} test rows"
         )
-        fitting = Fitting(config, brief, folder, share, remote)
+        fitting = Fitting(config, brief, folder, share, remote, pairs)
         for name in names:
             fitting.fit(name)
         say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")

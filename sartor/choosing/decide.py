@@ -17,6 +17,8 @@ from sartor.choosing.verdict import decide
 from sartor.data.writers import write_jsonl
 from sartor.retrieval.path import FILE_NAME, PathConfig
 
+ABOUT_THE_TASK = ("documents", "chunks", "pairs", "pair_leaks")  # facts of a path's fitting that are not of the path
+
 
 def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, seconds: float | None) -> dict[str, Any]:
     """Decide, and write choice.json, report.html and report.md into the run folder. `seconds` is the whole run's time
@@ -95,7 +97,7 @@ def _path(run: Path, name: str, answers: list[dict[str, Any]], facts: dict[str, 
         "unscored": sum(answer["score"] is None for answer in answers),
         "truncated_replies": sum(answer["finish"] == "length" for answer in answers) / len(answers),
         "endpoint": _endpoint(run, config),
-        **{key: value for key, value in facts.items() if key not in ("documents", "chunks")},
+        **{key: value for key, value in facts.items() if key not in ABOUT_THE_TASK},
     }
 
 
@@ -127,6 +129,7 @@ def _how(
     finished = (run / "choice.json").is_file()
     before = json.loads((run / "choice.json").read_text(encoding="utf-8"))["how"] if finished else {}
     library = next((each for each in facts.values() if "documents" in each), {})
+    preferences = next((each for each in facts.values() if "pairs" in each), {})
     paths = [PathConfig.load(item.parent) for item in sorted((run / "paths").glob(f"*/{FILE_NAME}"))]
     environment = json.loads((run / "environment.json").read_text())
     packages = environment["packages"]
@@ -149,5 +152,7 @@ def _how(
         "leaks": brief.leaks.text(),
         "documents": library.get("documents"),
         "chunks": library.get("chunks"),
+        "pairs": preferences.get("pairs"),
+        "pair_leaks": preferences.get("pair_leaks"),
         "test_touched": 1,
     }

@@ -11,12 +11,15 @@ from sartor.base.console import format_seconds, say
 from sartor.base.durable import replace_json
 from sartor.base.errors import UsageError
 from sartor.base.run_folder import RunFolder
+from sartor.choosing.aligning import fit_aligned
 from sartor.choosing.brief import Brief, fingerprint
 from sartor.choosing.budget import Share
 from sartor.choosing.choose import PATHS, ChooseConfig
+from sartor.choosing.labels import PAIRS
 from sartor.choosing.measure import measure
 from sartor.choosing.prompting import Prompt, Tried, fit_prompt, prompt_candidates
 from sartor.choosing.retrieving import Library, build_library, enough_passages, fit_retrieval
+from sartor.choosing.task_pairs import TaskPairs
 from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
 from sartor.data.task import Task
 from sartor.generation.local import LocalModel
@@ -24,6 +27,7 @@ from sartor.generation.remote import Remote
 from sartor.models.hub import ModelLocation, lasting_name, locate
 from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, open_path
 
+ALIGNED = "finetune+dpo"  # the path that learns from the task's preferences
 KNOWLEDGE_FILE = "knowledge.sqlite"
 LIBRARY_FILE = "library.json"  # how long the documents took when they were indexed first
 TASK_FILE = "task.json"  # what the task was when the run began
@@ -34,6 +38,7 @@ DESCRIPTIONS = {
     "rag": "the base model reads passages found in the documents",
     "finetune": "the base model fine-tuned on the train rows",
     "finetune+rag": "the base model fine-tuned on train rows with passages, and reading passages",
+    "finetune+dpo": "the base model fine-tuned on the train rows, then trained on preferences between answers",
 }
 
 
@@ -43,6 +48,9 @@ def applicable_paths(config: ChooseConfig, task: Task) -> list[str]:
     if task.documents is None:
         no_documents = ("the task has no documents", f"put them into {task.folder / 'documents'}")
         lacking |= dict.fromkeys(("rag", "finetune+rag"), no_documents)
+    if task.preferences is None:
+        record = "put pairs of a better and a worse answer there: `sartor prefer` records them"
+        lacking[ALIGNED] = (f"there is no {task.folder / 'preferences.jsonl'}", record)
     if config.api is None:
         lacking["api"] = ("no remote model is named", "give --api and --api-base-url")
     for name in config.paths:
@@ -62,10 +70,16 @@ class Fitting:
     """The state that the paths share: the base model, the documents, the prompt that won."""
 
     def __init__(
-        self, config: ChooseConfig, brief: Brief, folder: RunFolder, share_seconds: float, remote: Remote | None
+        self,
+        config: ChooseConfig,
+        brief: Brief,
+        folder: RunFolder,
+        share_seconds: float,
+        remote: Remote | None,
+        pairs: TaskPairs | None,
     ):
         self.config, self.brief, self.folder, self.share_seconds = config, brief, folder, share_seconds
-        self.remote = remote
+        self.remote, self.pairs = remote, pairs
         self._base: LocalModel | None = None
         self._library: Library | None = None
         self._prompt: Prompt | None = None
@@ -88,6 +102,7 @@ class Fitting:
             "rag": self._fit_retrieval,
             "finetune": self._fit_finetune,
             "finetune+rag": self._fit_finetune,
+            ALIGNED: self._fit_aligned,
         }[name]
         try:
             path, tried = fit(name, folder, share)
@@ -102,6 +117,7 @@ class Fitting:
                 "chosen_on_dev": [asdict(each) for each in tried],
                 "freshness_seconds": self._freshness(name, seconds),
                 **self._documents(library),
+                **self._preferences(name),
             },
         )
         path.save(folder)
@@ -188,6 +204,11 @@ class Fitting:
     def _documents(self, library: Library | None) -> dict[str, int]:
         return {} if library is None else {"documents": library.documents, "chunks": library.chunks}
 
+    def _preferences(self, name: str) -> dict[str, int | str]:
+        if name != ALIGNED or self.pairs is None:
+            return {}
+        return {"pairs": len(self.pairs.pairs), "pair_leaks": self.pairs.leaks.text(among=PAIRS)}
+
     def _freshness(self, name: str, setup_seconds: float) -> float | None:
         """How long a changed document takes to reach the answers: one document indexed, or training again."""
         if name in ("prompt", "api"):
@@ -242,6 +263,11 @@ class Fitting:
             knowledge, tried = self._knowledge(number), [*self.library.tried, *rates]
         adapter = result.trained.relative_to(folder).as_posix()
         return self._path(name, adapter=adapter, knowledge=knowledge), tried
+
+    def _fit_aligned(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
+        assert self.pairs is not None
+        result, tried = fit_aligned(self.brief, folder, self.config.base, self.pairs, share, self.config.seed)
+        return self._path(name, adapter=result.trained.relative_to(folder).as_posix()), tried
 
     def _knowledge(self, passages: int) -> Knowledge:
         return Knowledge(

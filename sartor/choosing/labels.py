@@ -3,7 +3,8 @@
 from sartor.reporting.figures import visible
 
 LABELS = {"prompt": "prompting", "api": "the remote API", "rag": "retrieval", "finetune": "fine-tuning",
-          "finetune+rag": "retrieval + fine-tuning"}
+          "finetune+rag": "retrieval + fine-tuning", "finetune+dpo": "fine-tuning + preferences"}
+PAIRS = "the preference pairs"  # as a place where a test question may stand
 
 
 def label(name: str) -> str:

@@ -8,9 +8,10 @@ from sartor.base.console import say
 from sartor.base.durable import replace_json
 from sartor.choosing.budget import Share
 from sartor.choosing.prompting import Tried
+from sartor.recipes.examples import prepare
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.rate_trials import RateSearch, search_rate
-from sartor.recipes.training import prepare, trainable_model
+from sartor.recipes.training import trainable_model
 
 SEARCH_SHARE = 0.15  # of what is left of a path's time, at most
 LEAST_SEARCH_SECONDS = 30.0  # loading the model and timing its steps takes a good part of less (assumed)

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sartor.choosing.labels import LABELS
+from sartor.choosing.labels import LABELS, PAIRS
 from sartor.choosing.report_comparisons import comparison
 from sartor.choosing.report_lines import Line, path_of
 from sartor.data.leaks import LeakReport
 from sartor.reporting.figures import in_points, number, texts, visible
 
 FEW_QUESTIONS = 50
-NO_LEAKS = LeakReport((), ()).text()
+NO_LEAKS = (LeakReport((), ()).text(), LeakReport((), ()).text(among=PAIRS))
 GLOSSARY = (
     ("Points of 100",
      "The average score of a path on the test questions, times 100. Where an answer is right or wrong, it is "
@@ -152,8 +152,10 @@ def cautions(choice: dict[str, Any], lines: Sequence[Line], how: dict[str, Any])
     """What a careful reader should know before believing the numbers."""
     found = []
     touched = how.get("test_touched")
-    if how.get("leaks") not in (None, NO_LEAKS):
-        counts = " ".join(line for line in how["leaks"].splitlines() if not line.startswith(" "))
+    for leaks in (how.get("leaks"), how.get("pair_leaks")):
+        if leaks is None or leaks in NO_LEAKS:
+            continue
+        counts = " ".join(line for line in leaks.splitlines() if not line.startswith(" "))
         found.append(f"{counts} Exact copies were kept out of fitting; near ones may make scores too high.")
     if isinstance(touched, int) and touched > 1:
         found.append(f"The test questions were used {touched} times; a choice repeated on them is less sure "

@@ -14,26 +14,28 @@ from sartor.data.records import Conversation, Message, Row
 from sartor.data.writers import write_jsonl
 from sartor.generation.prompted import prompted
 from sartor.generation.protocol import Passage
-from sartor.recipes.finetune import FinetuneConfig, FinetuneResult, run
+from sartor.recipes.finetune import FinetuneConfig, run
+from sartor.recipes.stage import TrainingResult
 from sartor.retrieval.grounded import grounded_conversation
 
 SHARE_WITHOUT_GOLD = 0.1  # of the rows whose evidence is known: what to say when retrieval has missed (2403.10131)
 CANDIDATES = 20
 DEV_ROWS, DEV_CHARACTERS = 64, 40_000  # held-out rows for the loss: enough to stop by, few enough to be quick
 SHORTEST_MINUTES = 0.25
+BATCH_ROWS = 16
 EPOCHS = 5  # at most: the budget and the held-out loss end training earlier
 
 
-def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> tuple[FinetuneResult, list[Tried]]:
+def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> tuple[TrainingResult, list[Tried]]:
     """Train on question and answer, as the prompt path asks without examples."""
     train = [_learnt(row, row.messages, brief) for row in brief.train]
     dev = [_learnt(row, row.messages, brief) for row in brief.dev[:DEV_ROWS]]
-    return _train(train, dev, folder, base, share, seed, batch_rows=16)
+    return _train(train, dev, folder, base, share, seed, BATCH_ROWS)
 
 
 def fit_finetune_with_retrieval(
     brief: Brief, folder: Path, base: str, library: Library, number: int, share: Share, seed: int
-) -> tuple[FinetuneResult, list[Tried]]:
+) -> tuple[TrainingResult, list[Tried]]:
     """Train on question, retrieved passages and answer (RAFT, 2403.10131): the passage that holds the answer is among
     distractors, except in a share of the rows, where it is taken out. `number` passages a row; rows with passages are
     long, so a step has fewer of them."""
@@ -79,7 +81,7 @@ def _train(
     share: Share,
     seed: int,
     batch_rows: int,
-) -> tuple[FinetuneResult, list[Tried]]:
+) -> tuple[TrainingResult, list[Tried]]:
     folder.mkdir(parents=True, exist_ok=True)
     write_jsonl(folder / "train.jsonl", train)
     write_jsonl(folder / "dev.jsonl", within(dev, DEV_CHARACTERS))
@@ -90,11 +92,11 @@ def _train(
         out=str(folder / "run"),
         batch_rows=batch_rows,
         epochs=EPOCHS,
-        max_minutes=_minutes(folder, share),
+        max_minutes=run_minutes(folder / "run", share.left),
         seed=seed,
     )
     rate, tried = learning_rate(config, folder, share)
-    settings = {"learning_rate": rate, "max_minutes": _minutes(folder, share)}
+    settings = {"learning_rate": rate, "max_minutes": run_minutes(folder / "run", share.left)}
     return run(config.model_copy(update=settings)), tried
 
 
@@ -109,9 +111,9 @@ def within(rows: Sequence[dict[str, Conversation]], most_characters: int) -> lis
     return taken
 
 
-def _minutes(folder: Path, share: Share) -> float:
-    """What is left of the share, at least SHORTEST_MINUTES; a training that was begun goes on with its own number."""
-    begun = folder / "run" / "config.yaml"
+def run_minutes(run_folder: Path, seconds: float) -> float:
+    """`seconds` as minutes, at least SHORTEST_MINUTES; a training that was begun goes on with its own number."""
+    begun = run_folder / "config.yaml"
     if begun.is_file():
         return float(load_yaml(begun).values["max_minutes"])
-    return max(round(share.left / 60, 3), SHORTEST_MINUTES)
+    return max(round(seconds / 60, 3), SHORTEST_MINUTES)

@@ -59,7 +59,7 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
         Verb(
             "ppo",
-            "reinforcement learning with a value function: earn a reward model's or a scorer's reward",
+            "reinforcement learning with a value function, for any reward",
             "sartor ppo prompts.jsonl --base starter --reward runs/reward --out runs/ppo",
         ),
         Verb(

@@ -91,6 +91,29 @@ class Batch:
         return torch.zeros(len(self.ends), device=values.device).index_add(0, self.owners, values.float())
 
 
+@dataclass(frozen=True)
+class RowsBatch:
+    """Packed rows with what a way of training knows about them: the part of a `MicroBatch` that the rows answer."""
+
+    rows: Batch
+
+    @property
+    def where(self) -> tuple[str, ...]:
+        return self.rows.where
+
+    @property
+    def num_tokens(self) -> int:
+        return self.rows.num_tokens
+
+    @property
+    def num_row_tokens(self) -> int:
+        return self.rows.num_row_tokens
+
+    @property
+    def num_trained(self) -> int:
+        return self.rows.num_trained
+
+
 def shared_prefix_tokens(rows: Sequence[Rendered]) -> int:
     """How many leading tokens all rows have in common and none of them learns; 0 where sharing is not worth it."""
     limit = min(min(first_trained(row), len(row.ids) - 1) for row in rows)

@@ -14,7 +14,7 @@ from torch import Tensor
 from sartor.base.errors import DataError
 from sartor.data.batches import StepOrder, of_similar_length, shares
 from sartor.data.chat import ChatFormat, Rendered
-from sartor.data.packing import Batch, pack_groups
+from sartor.data.packing import RowsBatch, pack_groups
 from sartor.data.records import Conversation, Preference
 
 
@@ -81,13 +81,12 @@ def scored(pair: Pair) -> Pair:
 
 
 @dataclass(frozen=True)
-class PairBatch:
+class PairBatch(RowsBatch):
     """Packed pairs: rows 2i and 2i + 1 of `rows` are the chosen and the rejected answer of pair i.
 
     tokens [2P]: each answer's trained tokens. reference [2P]: their log-probabilities under the reference model.
     """
 
-    rows: Batch
     tokens: Tensor
     reference: Tensor | None
 
@@ -104,18 +103,6 @@ class PairBatch:
     @property
     def where(self) -> tuple[str, ...]:
         return self.rows.where[::2]
-
-    @property
-    def num_tokens(self) -> int:
-        return self.rows.num_tokens
-
-    @property
-    def num_row_tokens(self) -> int:
-        return self.rows.num_row_tokens
-
-    @property
-    def num_trained(self) -> int:
-        return self.rows.num_trained
 
     @property
     def num_units(self) -> int:

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from sartor.models.decoding_linear import DecodingLinear
+
 
 class _RmsNorm(torch.autograd.Function):
     """x [..., d], weight [d] -> x / sqrt(mean(x²) + eps) · weight (Zhang & Sennrich, 1910.07467).
@@ -108,7 +110,12 @@ GATED_MLPS = ("LlamaMLP", "MistralMLP", "Qwen2MLP", "Qwen3MLP")
 
 
 def fuse(model: PreTrainedModel) -> PreTrainedModel:
-    """Put the operations above in the place of the layers that compute the same, in place; others stay."""
+    """Put the operations above, and linear layers that decode quickly, in the place of the layers that compute the
+    same, in place; others stay."""
+    head = model.get_output_embeddings()
+    for name, module in list(model.named_modules()):
+        if type(module) is nn.Linear and module is not head:
+            replace(model, name, DecodingLinear(module))
     for name, module in list(model.named_modules()):
         kind = type(module).__name__
         if kind in PLAIN_NORMS or kind in OFFSET_NORMS:

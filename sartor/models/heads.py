@@ -8,12 +8,14 @@ while it is still in the processor's cache.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+
+from sartor.models.decoding_linear import KeptOrder, serves
 
 TILE_POSITIONS, TILE_TOKENS = 512, 1024  # measured: full speed of the matrix product, and a tile stays in cache
 LOWEST_SHIFT = -200.0  # e^-200 is 0 in float32, and unlike -∞ it can be multiplied by 0
@@ -26,6 +28,7 @@ class Head:
     weight: Tensor
     scale: float = 1.0
     softcap: float | None = None
+    kept: KeptOrder = field(default_factory=KeptOrder, compare=False, repr=False)
 
     @staticmethod
     def of(model: PreTrainedModel) -> "Head":
@@ -35,7 +38,9 @@ class Head:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """hidden [N, d] -> float32 [N, V]."""
-        return self.cap((hidden @ self.weight.t()).float())
+        if torch.is_grad_enabled() or not serves(hidden, self.weight):
+            return self.cap((hidden @ self.weight.t()).float())
+        return self.cap(self.kept.product(hidden, self.weight).float())
 
     def cap(self, raw: Tensor) -> Tensor:
         if self.scale != 1.0:

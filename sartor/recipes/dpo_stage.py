@@ -15,8 +15,8 @@ from sartor.data.pairs import Pair, PairBatch, PairSource, pair_batches
 from sartor.models.hub import locate
 from sartor.recipes.pair_rows import PreparedPairs, prepare_pairs
 from sartor.recipes.preference_settings import DpoSettings
-from sartor.recipes.reference import known_reference
-from sartor.recipes.stage import Quality, Stage
+from sartor.recipes.reference import known_reference, with_reference
+from sartor.recipes.stage import Quality, Stage, held_out_sums
 from sartor.recipes.training import refuse_adapter_settings
 from sartor.train.loop import LossOf
 from sartor.train.objectives.preference import PreferenceSettings, preference_loss
@@ -67,13 +67,8 @@ class DpoStage(Stage[DpoSettings]):
         return preference_loss(pair_log_probs(model, batch), num_pairs, self.objective)
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        sums: dict[str, float] = {}
-        for batch in pair_batches(self.dev, self.config.micro_batch_tokens):
-            _, metrics = self._loss(model, batch.to(device), len(self.dev))
-            for name, value in metrics.items():
-                sums[f"dev_{name}"] = sums.get(f"dev_{name}", 0.0) + value
-        return sums
+        batches = pair_batches(self.dev, self.config.micro_batch_tokens)
+        return held_out_sums(model, self._loss, batches, len(self.dev))
 
     def trial(self, most_tokens: int) -> "DpoStage":
         dev = sample_rows(self.prepared.dev, most_tokens)
@@ -87,12 +82,6 @@ class DpoStage(Stage[DpoSettings]):
         with torch.inference_mode():
             measured = self.evaluate(model)
         return Quality({name.removeprefix("dev_"): value for name, value in measured.items() if name != "dev_loss"}, [])
-
-
-def with_reference(pairs: Sequence[Pair], log_probs: Tensor) -> list[Pair]:
-    """The pairs with their reference log-probabilities [P, 2]."""
-    values = log_probs.tolist()
-    return [replace(pair, reference=(own[0], own[1])) for pair, own in zip(pairs, values, strict=True)]
 
 
 def objective_of(config: DpoSettings) -> PreferenceSettings:

@@ -15,8 +15,8 @@ from sartor.data.rated import Rated
 from sartor.models.hub import locate
 from sartor.recipes.pair_rows import PreparedRated, prepare_rated
 from sartor.recipes.preference_settings import DpoSettings
-from sartor.recipes.reference import known_reference
-from sartor.recipes.stage import Quality, Stage
+from sartor.recipes.reference import known_reference, with_reference
+from sartor.recipes.stage import Quality, Stage, held_out_sums
 from sartor.recipes.training import refuse_adapter_settings
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.loop import LossOf
@@ -71,13 +71,8 @@ class KtoStage(Stage[DpoSettings]):
         return loss, {**metrics, "divergence": divergence * share}
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        sums: dict[str, float] = {}
-        for batch in rated_batches(self.dev, Divergence(self.dev, self.config.micro_batch_tokens)):
-            _, metrics = self._loss(model, batch.to(device), len(self.dev))
-            for name, value in metrics.items():
-                sums[f"dev_{name}"] = sums.get(f"dev_{name}", 0.0) + value
-        return sums
+        batches = rated_batches(self.dev, Divergence(self.dev, self.config.micro_batch_tokens))
+        return held_out_sums(model, self._loss, batches, len(self.dev))
 
     def trial(self, most_tokens: int) -> "KtoStage":
         dev = sample_rows(self.prepared.dev, most_tokens)
@@ -90,12 +85,6 @@ class KtoStage(Stage[DpoSettings]):
         with torch.inference_mode():
             measured = self.evaluate(model)
         return Quality({name.removeprefix("dev_"): value for name, value in measured.items() if name != "dev_loss"}, [])
-
-
-def with_reference(rows: Sequence[Rated], log_probs: Tensor) -> list[Rated]:
-    """The rows with their reference log-probabilities [R, 2]."""
-    values = log_probs.tolist()
-    return [replace(row, reference=(own[0], own[1])) for row, own in zip(rows, values, strict=True)]
 
 
 def refuse_settings_not_read(config: DpoSettings) -> None:

@@ -5,7 +5,7 @@ loss, its held-out measures and its files.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -21,6 +21,7 @@ from sartor.base.durable import Content
 from sartor.base.run_folder import RunFolder
 from sartor.base.sinks import SinkName, feeding, require_sinks
 from sartor.data.bad_rows import BadRows
+from sartor.data.packing import MicroBatch
 from sartor.models.hub import lasting_name
 from sartor.recipes.planning import plan_steps
 from sartor.recipes.settings import RowsConfig
@@ -102,6 +103,18 @@ class Stage(ABC, Generic[ConfigType]):
     def quality(self, model: PreTrainedModel) -> "Quality":
         """What is to be said of the trained model beside its loss."""
         return Quality({}, [])
+
+
+def held_out_sums(
+    model: nn.Module, loss_of: LossOf, batches: Iterable[MicroBatch], num_units: int
+) -> dict[str, float]:
+    """A loss's metrics, as `dev_…`, over the micro-batches of all held-out rows."""
+    device = next(model.parameters()).device
+    sums: dict[str, float] = {}
+    for batch in batches:
+        for name, value in loss_of(model, batch.to(device), num_units)[1].items():
+            sums[f"dev_{name}"] = sums.get(f"dev_{name}", 0.0) + value
+    return sums
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sartor.data.batches import of_similar_length
 from sartor.data.chat import Rendered
-from sartor.data.packing import Batch, pack_groups
+from sartor.data.packing import Batch, RowsBatch, pack_groups
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,13 @@ class PackedAnswers:
 
 
 @dataclass(frozen=True)
-class EpisodeBatch:
+class EpisodeBatch(RowsBatch):
     """A micro-batch of one role: `rows` packed, and for each of their trained tokens [N] what the role learns from.
 
     The policy reads old (log-probabilities), reference and advantages; the value function old (values) and returns.
     `weights` are each token's share of the step's loss; `num_tokens_of_step` are all answers' tokens.
     """
 
-    rows: Batch
     old: Tensor
     weights: Tensor
     num_tokens_of_step: int
@@ -112,22 +111,6 @@ class EpisodeBatch:
     @property
     def of_policy(self) -> bool:
         return self.advantages is not None
-
-    @property
-    def where(self) -> tuple[str, ...]:
-        return self.rows.where
-
-    @property
-    def num_tokens(self) -> int:
-        return self.rows.num_tokens
-
-    @property
-    def num_row_tokens(self) -> int:
-        return self.rows.num_row_tokens
-
-    @property
-    def num_trained(self) -> int:
-        return self.rows.num_trained
 
     @property
     def num_units(self) -> int:

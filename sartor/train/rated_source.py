@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sartor.base.console import progress
 from sartor.data.batches import StepOrder, of_similar_length, shares
 from sartor.data.chat import Rendered
-from sartor.data.packing import Batch, pack
+from sartor.data.packing import RowsBatch, pack
 from sartor.data.rated import Rated
 from sartor.train.actors import without_dropout
 from sartor.train.log_probs import batch_log_probs
@@ -37,10 +37,9 @@ class Divergence:
 
 
 @dataclass(frozen=True)
-class RatedBatch:
+class RatedBatch(RowsBatch):
     """Packed answers [R]: which are desirable, their reference log-probabilities, and the whole step's divergence."""
 
-    rows: Batch
     desirable: Tensor
     reference: Tensor
     divergence: Divergence
@@ -50,22 +49,6 @@ class RatedBatch:
         known = [each.reference[0] for each in rated if each.reference is not None]
         desirable = torch.tensor([each.desirable for each in rated])
         return RatedBatch(pack([each.row for each in rated]), desirable, torch.tensor(known), divergence)
-
-    @property
-    def where(self) -> tuple[str, ...]:
-        return self.rows.where
-
-    @property
-    def num_tokens(self) -> int:
-        return self.rows.num_tokens
-
-    @property
-    def num_row_tokens(self) -> int:
-        return self.rows.num_row_tokens
-
-    @property
-    def num_trained(self) -> int:
-        return self.rows.num_trained
 
     @property
     def num_units(self) -> int:

@@ -162,7 +162,7 @@ def test_what_is_no_reward_model_is_told(tmp_path: Path, saved: Path) -> None:
     with pytest.raises(DataError, match="no reward model") as raised:
         read_reward_settings(plain)
     assert raised.value.hint == "make one with `sartor reward`"
-    with pytest.raises(DataError, match="modules_to_save"):
+    with pytest.raises(DataError, match="this is a reward model"):
         load_adapter(tiny_models.model(), saved)  # it would answer, and not as it was trained to
 
 

@@ -144,6 +144,7 @@ def empty_store(folder: Path) -> None:
 
 CHOOSE = "choose task --base base --out run"
 FINETUNE = "finetune rows.jsonl --base base --out run"
+PAIR = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
 PPO = "ppo rows.jsonl --base base --out run"
 WRONG_USES = {
     # --- choose: the task ---
@@ -510,6 +511,38 @@ WRONG_USES = {
     ),
     "prefer into a table": Wrong(
         "prefer base task --page --out out.csv", USAGE, "out.csv: is no .jsonl file", "name a file"
+    ),
+    # --- reward and dpo ---
+    "reward of examples": Wrong(
+        "reward rows.jsonl --base base --out run", DATA, "rows.jsonl: holds question/answer rows", "this needs"
+    ),
+    "reward model of all weights": Wrong(
+        "reward pairs.jsonl --base base --out run --adapter none",
+        USAGE,
+        "--adapter: 'adapter' cannot be 'none'",
+        ".*lora",
+        put("pairs.jsonl", PAIR),
+    ),
+    "dpo of rated answers": Wrong(
+        "dpo rated.jsonl --base base --out run",
+        DATA,
+        "rated.jsonl: holds prompt/completion/label rows",
+        "this needs prompt/chosen/rejected; `sartor dpo --loss kto` learns from",
+        put("rated.jsonl", '{"prompt": "a", "completion": "b", "label": true}\n'),
+    ),
+    "dpo of equal answers": Wrong(
+        "dpo equal.jsonl --base base --out run",
+        DATA,
+        "equal.jsonl:1, rejected: chosen and rejected are the same",
+        "remove the row",
+        put("equal.jsonl", PAIR.replace('"c"', '"b"')),
+    ),
+    "dpo with a setting that its loss does not read": Wrong(
+        "dpo pairs.jsonl --base base --out run --loss hinge --label-smoothing 0.1",
+        USAGE,
+        "--loss hinge: label_smoothing has no effect on the loss hinge",
+        "leave the setting away",
+        put("pairs.jsonl", PAIR),
     ),
     # --- ppo and grpo ---
     "ppo without a reward": Wrong(

@@ -10,7 +10,8 @@ import torch
 from sartor.base.errors import DataError, UsageError
 from sartor.cli.main import main
 from sartor.recipes.dpo import DpoConfig, run
-from sartor.recipes.kto_stage import KtoStage, with_reference
+from sartor.recipes.kto_stage import KtoStage
+from sartor.recipes.reference import with_reference
 from sartor.train.rated_source import Divergence, answer_log_probs, rated_batches, rated_reference
 from tests import tiny_folders
 from tests.recipes import pairs
