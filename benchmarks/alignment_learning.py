@@ -22,7 +22,7 @@ DATA = Path(os.environ.get("SARTOR_DATA", "../shared/data")) / "raw"
 SHORT = "--max-row-tokens 256 --micro-batch-tokens 2048 --evaluations 4"
 COMMANDS = {
     "reward": f"{SHORT} --patience 4",
-    "dpo": f"{SHORT} --patience 4 --epochs 0.5",
+    "dpo": f"{SHORT} --patience 4 --epochs 0.4 --evaluations 2",
     "ppo": "--reward length:30 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 0.5 "
     "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4",
     "grpo": r"--reward numeric regex:\d+\s\+\s\d+\s=\s\d+ --max-new-tokens 16 --temperature 0.6 --batch-rows 8 "

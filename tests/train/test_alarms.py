@@ -16,7 +16,7 @@ ILL = {
         "dpo", {"chosen_change": lambda s: -0.08 * s, "rejected_change": lambda s: -0.15 * s},
     ),
     "answers no longer finish": ("grpo", {"finished_share": lambda s: settling(s, 0.95, 0.2)}),
-    "sampler and trainer disagree": ("grpo", {"log_prob_gap_mean": lambda s: 0.05}),
+    "sampler and trainer disagree": ("grpo", {"log_prob_gap_mean": lambda s: 0.15}),
     "accuracy at chance": ("reward", {"accuracy": lambda s: 0.5}),
     "ratio is not 1 at first": ("ppo", {"ratio": lambda s: 1.0 if s < 50 else 1.06}),
     "all answers score the same": ("grpo", {"reward_deviation": lambda s: 0.0}),
