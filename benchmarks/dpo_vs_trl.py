@@ -36,6 +36,7 @@ from benchmarks.finetune_vs_trl import (
     RANK,
     data_folder,
     last_line,
+    run_sides,
     write_adapter,
 )
 
@@ -95,7 +96,7 @@ def run_sartor(options: argparse.Namespace) -> dict[str, Any]:
     from sartor.data.pairs import Pair, PairBatch, pair_batches
     from sartor.models.forward import load_packed
     from sartor.models.hub import resolve
-    from sartor.recipes.dpo_stage import with_reference
+    from sartor.recipes.reference import with_reference
     from sartor.train.loop import LoopSettings, evaluation_mode, fit
     from sartor.train.objectives.preference import PreferenceSettings, preference_loss
     from sartor.train.pair_log_probs import pair_log_probs, reference_log_probs
@@ -228,14 +229,7 @@ def main() -> None:
     parser.add_argument("--precompute", action="store_true", help="let TRL, too, compute its reference beforehand")
     parser.add_argument("--float32", action="store_true", help="compute in float32: slower, with little rounding")
     parser.add_argument("--base", default="starter")
-    parser.add_argument("--side", choices=("sartor", "trl"))
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    if options.side:
-        run = {"sartor": run_sartor, "trl": run_trl}[options.side]
-        print(json.dumps(run(options)))
-        return
-    compare(options)
+    run_sides(parser, run_sartor, run_trl, compare)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -229,19 +230,30 @@ def last_line(command: list[str]) -> dict[str, Any]:
     return found
 
 
+Side = Callable[[argparse.Namespace], dict[str, Any]]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", choices=tuple(ROWS_A_STEP), default="gsm8k")
     parser.add_argument("--full", action="store_true", help="train every weight instead of an adapter")
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps, the first not timed")
     parser.add_argument("--base", default="starter")
+    run_sides(parser, run_sartor, run_trl, compare)
+
+
+def run_sides(parser: argparse.ArgumentParser, sartor: Side, trl: Side, compare: Callable[[Any], None]) -> None:
+    """Compare, or be one of the sides that are compared, which runs in a process of its own and prints its figures."""
     parser.add_argument("--side", choices=("sartor", "trl"))
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
     if options.side:
-        run = {"sartor": run_sartor, "trl": run_trl}[options.side]
-        print(json.dumps(run(options)))
-        return
+        print(json.dumps({"sartor": sartor, "trl": trl}[options.side](options)))
+    else:
+        compare(options)
+
+
+def compare(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(options, folder)

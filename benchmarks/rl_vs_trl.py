@@ -20,7 +20,6 @@ the mean of -log p of what was sampled, TRL's is summed over the vocabulary.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -29,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.finetune_vs_trl import ALPHA, RANK, gsm8k_rows, last_line
+from benchmarks.finetune_vs_trl import ALPHA, RANK, gsm8k_rows, last_line, run_sides
 
 PROMPTS, ANSWERS, NEW_TOKENS, CLIP, LEARNING_RATE, SEED = 2, 8, 64, 0.2, 1e-4, 0
 START_FILE = "start.safetensors"
@@ -97,9 +96,10 @@ def run_sartor(options: argparse.Namespace) -> dict[str, Any]:
     from sartor.base.tensor_file import read_tensors
     from sartor.data.chat import ChatFormat
     from sartor.models.hub import load_tokenizer
+    from sartor.recipes.rl import rollout_sizes
+    from sartor.recipes.rl_methods import grpo_method
     from sartor.recipes.rl_model import Start, build_actors, build_model
     from sartor.train.actors import POLICY
-    from sartor.train.estimates import GroupEstimate
     from sartor.train.loop import LoopSettings, fit
     from sartor.train.rewards.weighted import SumOfRewards, Weighted
     from sartor.train.rl_loss import RolloutLoss
@@ -119,8 +119,8 @@ def run_sartor(options: argparse.Namespace) -> dict[str, Any]:
             marks.append(time.perf_counter())
             return super().step(step)
 
-    rewards, estimate = SumOfRewards([Weighted(TextLength())]), GroupEstimate(ANSWERS, config.baseline, config.scale)
-    source = Source(actors, asked_prompts(chat, steps), rewards, estimate, sizes(config))
+    rewards, method = SumOfRewards([Weighted(TextLength())]), grpo_method(config)
+    source = Source(actors, asked_prompts(chat, steps), rewards, method.estimate(), rollout_sizes(config, method))
     loss = RolloutLoss(actors, CLIP, CLIP, penalty_coefficient=config.kl_coefficient)
     settings = LoopSettings(steps, LEARNING_RATE, schedule="constant", evaluate_every=10**6, seed=SEED)
     history = fit(model, source, loss, settings).history
@@ -140,24 +140,6 @@ def asked_prompts(chat: Any, steps: int) -> list[Any]:
 
     asked = [conversation(row["question"]) for row in gsm8k_rows()[: PROMPTS * steps]]
     return [AskedPrompt(Prompt(messages, (), ""), chat.prompt(messages)) for messages in asked]
-
-
-def sizes(config: Any) -> Any:
-    from sartor.train.rollouts import RolloutSettings
-
-    return RolloutSettings(
-        prompts=config.batch_rows,
-        answers=config.answers,
-        passes=config.passes,
-        minibatches=config.minibatches,
-        micro_batch_tokens=config.micro_batch_tokens,
-        max_new_tokens=config.max_new_tokens,
-        temperature=config.temperature,
-        unfinished_penalty=config.unfinished_penalty,
-        normalise=config.normalise,
-        traced_answers=0,
-        seed=config.seed,
-    )
 
 
 def run_trl(options: argparse.Namespace) -> dict[str, Any]:
@@ -238,14 +220,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps that are timed, after one that is not")
     parser.add_argument("--base", default="starter")
-    parser.add_argument("--side", choices=("sartor", "trl"))
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args()
-    if options.side:
-        run = {"sartor": run_sartor, "trl": run_trl}[options.side]
-        print(json.dumps(run(options)))
-        return
-    compare(options)
+    run_sides(parser, run_sartor, run_trl, compare)
 
 
 if __name__ == "__main__":

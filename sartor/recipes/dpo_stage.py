@@ -17,7 +17,6 @@ from sartor.recipes.pair_rows import PreparedPairs, prepare_pairs
 from sartor.recipes.preference_settings import DpoSettings
 from sartor.recipes.reference import known_reference, with_reference
 from sartor.recipes.stage import Quality, Stage, held_out_sums
-from sartor.recipes.training import refuse_adapter_settings
 from sartor.train.loop import LossOf
 from sartor.train.objectives.preference import PreferenceSettings, preference_loss
 from sartor.train.pair_log_probs import pair_log_probs, reference_log_probs
@@ -34,16 +33,11 @@ class DpoStage(Stage[DpoSettings]):
         super().__init__(config)
         self.objective = objective_of(config)
         self.prepared = prepared = prepared or prepare_pairs(config, locate(config.base))
-        self.base, self.start = prepared.location.folder, prepared.location.adapter
-        if self.start is not None:
-            refuse_adapter_settings(config)
-        self.bad_rows, self.certificate = prepared.bad_rows, prepared.certificate
+        self.take(prepared)
         self.source = PairSource(
             prepared.train, config.batch_rows, config.micro_batch_tokens, config.seed, world_size()
         )
         self.dev = prepared.dev
-        self.num_train, self.num_dev = len(prepared.train), len(prepared.dev)
-        self.dev_tokens = sum(pair.num_tokens for pair in prepared.dev)
         if self.objective.needs_reference:
             self.beforehand_tokens = self.dev_tokens + sum(pair.num_tokens for pair in prepared.train)
 

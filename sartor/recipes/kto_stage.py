@@ -17,7 +17,6 @@ from sartor.recipes.pair_rows import PreparedRated, prepare_rated
 from sartor.recipes.preference_settings import DpoSettings
 from sartor.recipes.reference import known_reference, with_reference
 from sartor.recipes.stage import Quality, Stage, held_out_sums
-from sartor.recipes.training import refuse_adapter_settings
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.loop import LossOf
 from sartor.train.objectives.preference import kto_loss
@@ -35,16 +34,11 @@ class KtoStage(Stage[DpoSettings]):
         super().__init__(config)
         refuse_settings_not_read(config)
         self.prepared = prepared = prepared or prepare_rated(config, locate(config.base))
-        self.base, self.start = prepared.location.folder, prepared.location.adapter
-        if self.start is not None:
-            refuse_adapter_settings(config)
-        self.bad_rows, self.certificate = prepared.bad_rows, prepared.certificate
+        self.take(prepared)
         self.source = RatedSource(
             prepared.train, config.batch_rows, config.micro_batch_tokens, config.seed, world_size()
         )
         self.dev = prepared.dev
-        self.num_train, self.num_dev = len(prepared.train), len(prepared.dev)
-        self.dev_tokens = sum(each.num_tokens for each in prepared.dev)
         self.beforehand_tokens = 2 * (self.dev_tokens + sum(each.num_tokens for each in prepared.train))
 
     def begin(self, model: PreTrainedModel, folder: RunFolder) -> None:

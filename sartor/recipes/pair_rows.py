@@ -21,6 +21,8 @@ from sartor.train.certificate import CLOSE_MARK, OPEN_MARK, certify
 
 class Measured(Protocol):
     @property
+    def num_tokens(self) -> int: ...
+    @property
     def longest(self) -> int:
         """Tokens of the longest row."""
         ...

@@ -33,14 +33,11 @@ class RewardStage(Stage[RewardSettings]):
 
     def __init__(self, config: RewardSettings, prepared: PreparedPairs | None = None):
         super().__init__(config)
-        self.base = resolve(config.base)
-        location = ModelLocation(config.base, self.base)
+        location = ModelLocation(config.base, resolve(config.base))  # a whole model: its adapter is what is made
         self.prepared = prepared = prepared or prepare_pairs(config, location, read_at_the_end)
-        self.bad_rows, self.certificate = prepared.bad_rows, prepared.certificate
+        self.take(prepared)
         pairs = [scored(pair) for pair in prepared.train]
         self.source = PairSource(pairs, config.batch_rows, config.micro_batch_tokens, config.seed, world_size())
-        self.num_train, self.num_dev = len(prepared.train), len(prepared.dev)
-        self.dev_tokens = sum(pair.num_tokens for pair in prepared.dev)
 
     def complete(self) -> PreTrainedModel:
         model = super().complete()

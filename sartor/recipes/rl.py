@@ -36,7 +36,6 @@ from sartor.recipes.training import (
     open_run,
     refuse_adapter_settings,
 )
-from sartor.train import rollouts
 from sartor.train.actors import POLICY, Actors
 from sartor.train.checkpoint import Checkpoints
 from sartor.train.estimates import Estimate
@@ -44,7 +43,7 @@ from sartor.train.loop import LossOf, evaluation_mode, fit, training_mode
 from sartor.train.objectives.policy import Normalise
 from sartor.train.rewards.weighted import SumOfRewards
 from sartor.train.rl_loss import RolloutLoss
-from sartor.train.rollouts import RolloutSource, answer_seed, answered
+from sartor.train.rollouts import RolloutSizes, RolloutSource, answer_seed, answered
 from sartor.train.run_report import write_run_report
 from sartor.train.traces import TraceLog
 
@@ -200,8 +199,8 @@ def _difference(after: list[float], before: list[float]) -> tuple[float, float |
     return (mean, low, high) if math.isfinite(low) else (mean, None, None)
 
 
-def rollout_sizes(config: RolloutSettings, method: Method) -> rollouts.RolloutSettings:
-    return rollouts.RolloutSettings(
+def rollout_sizes(config: RolloutSettings, method: Method) -> RolloutSizes:
+    return RolloutSizes(
         prompts=config.batch_rows,
         answers=config.answers,
         passes=config.passes,

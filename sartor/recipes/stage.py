@@ -23,6 +23,7 @@ from sartor.base.sinks import SinkName, feeding, require_sinks
 from sartor.data.bad_rows import BadRows
 from sartor.data.packing import MicroBatch
 from sartor.models.hub import lasting_name
+from sartor.recipes.pair_rows import PreparedRows
 from sartor.recipes.planning import plan_steps
 from sartor.recipes.settings import RowsConfig
 from sartor.recipes.training import (
@@ -33,6 +34,7 @@ from sartor.recipes.training import (
     keep_rejects,
     loop_settings,
     open_run,
+    refuse_adapter_settings,
     trained_files,
 )
 from sartor.train.checkpoint import Checkpoints
@@ -65,6 +67,16 @@ class Stage(ABC, Generic[ConfigType]):
 
     def __init__(self, config: ConfigType):
         self.config = config
+
+    def take(self, prepared: PreparedRows[Any]) -> None:
+        """Start from where the prepared rows say, and count them. UsageError for settings of a new adapter where one
+        goes on."""
+        self.base, self.start = prepared.location.folder, prepared.location.adapter
+        if self.start is not None:
+            refuse_adapter_settings(self.config)
+        self.bad_rows, self.certificate = prepared.bad_rows, prepared.certificate
+        self.num_train, self.num_dev = len(prepared.train), len(prepared.dev)
+        self.dev_tokens = sum(each.num_tokens for each in prepared.dev)
 
     def model(self) -> PreTrainedModel:
         """The model with what is trained, where it trains: on the device, or shared out among processes."""

@@ -51,13 +51,9 @@ class AskedPrompt:
     def num_tokens(self) -> int:
         return len(self.ids)
 
-    @property
-    def num_trained(self) -> int:
-        return 0
-
 
 @dataclass(frozen=True)
-class RolloutSettings:
+class RolloutSizes:
     """Sizes of a batch of answers and of what is done with it; as the settings of the recipes say."""
 
     prompts: int
@@ -86,7 +82,7 @@ class RolloutSource:
         prompts: Sequence[AskedPrompt],
         rewards: SumOfRewards,
         estimate: Estimate,
-        settings: RolloutSettings,
+        settings: RolloutSizes,
         traces: TraceLog | None = None,
     ):
         self.actors, self.prompts, self.rewards, self.estimate = actors, list(prompts), rewards, estimate

@@ -18,11 +18,11 @@ from sartor.train.actors import POLICY, VALUE, Actors
 from sartor.train.episodes import Episode, answer_row
 from sartor.train.estimates import Estimate, GroupEstimate, ValueEstimate, ValueSettings
 from sartor.train.rewards.specs import rewards
-from sartor.train.rollouts import AskedPrompt, RolloutSettings, RolloutSource
+from sartor.train.rollouts import AskedPrompt, RolloutSizes, RolloutSource
 from sartor.train.traces import TraceLog
 from tests import tiny_models
 
-SIZES = RolloutSettings(
+SIZES = RolloutSizes(
     prompts=4, answers=3, passes=2, minibatches=2, micro_batch_tokens=60, max_new_tokens=8, temperature=0.9,
     unfinished_penalty=0.5, normalise="tokens", traced_answers=2, seed=3,
 )  # fmt: skip
