@@ -13,12 +13,14 @@ from typing import Any, BinaryIO, cast
 from sartor.base.configuration import nearest
 from sartor.base.errors import DataError
 from sartor.data.bad_rows import BadRow
+from sartor.data.expansion import BoundedExpansion
 
 EXTENSIONS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 COMPRESSIONS = (".gz", ".zst")
 ALL_EXTENSIONS = tuple(name + packed for name in EXTENSIONS for packed in ("", *COMPRESSIONS))
 READABLE = f"rows are read from {', '.join(EXTENSIONS)}, each also with .gz or .zst"
 
+BUFFER_BYTES = 128 * 1024
 LONGEST_LINE_BYTES = 256 * 1024 * 1024
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -119,10 +121,12 @@ def arrow() -> Any:
 def _unpacked(file: BinaryIO, path: Path) -> BinaryIO:
     name = path.name.lower()
     if name.endswith(".gz"):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb"))
-    if name.endswith(".zst"):
-        return cast(BinaryIO, io.BufferedReader(arrow().CompressedInputStream(file, "zstd")))
-    return file
+        unpacked = cast(BinaryIO, gzip.GzipFile(fileobj=file, mode="rb"))
+    elif name.endswith(".zst"):
+        unpacked = cast(BinaryIO, arrow().CompressedInputStream(file, "zstd"))
+    else:
+        return file
+    return io.BufferedReader(BoundedExpansion(unpacked, file, str(path)), BUFFER_BYTES)
 
 
 def _missing_hint(path: Path) -> str:

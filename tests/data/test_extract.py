@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sartor.base.errors import DataError
 from sartor.data.extract import Document, make_document, read_documents
+from tests.data.parsers.files import docx, epub, paragraph
 
 
 def read(source: Path, **options: int) -> tuple[list[Document], list[str]]:
@@ -82,6 +83,18 @@ def test_pdf_gives_its_text_layer_and_names_pages_without_one(tmp_path):
     assert (document.id, document.title) == ("report.pdf", "Mail")
     assert document.text.replace("\n", " ") == "Rules of international mail.    Last page"
     assert len(notices) == 1 and "no text on page 2 of 3" in notices[0] and str(path) in notices[0]
+
+
+def test_word_documents_and_books_are_read(tmp_path):
+    (tmp_path / "a.docx").write_bytes(docx(paragraph("Leave", "berschrift1") + paragraph("Eleven days.")))
+    (tmp_path / "b.epub").write_bytes(epub({"one.xhtml": "<h1>One</h1><p>Erst.</p>"}))
+    (leave, book), notices = read(tmp_path)
+    assert (leave.title, leave.text, notices) == ("a", "# Leave\n\nEleven days.", [])
+    assert book.title == "The Book" and book.text.startswith("# One")
+    (tmp_path / "c.docx").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="not a readable archive") as error:
+        read(tmp_path)
+    assert error.value.where == str(tmp_path / "c.docx") and error.value.hint
 
 
 def test_a_damaged_pdf_is_named(tmp_path):
