@@ -29,7 +29,7 @@ LAZY_ENTRIES = {"recipes": ("run",), "choosing": ("run", "rescore")}
 LONGEST_FILE_LINES = 450
 HEAVY_LIBRARIES = {
     "bitsandbytes", "daft", "datasets", "gguf", "jinja2", "matplotlib", "numpy", "openai", "pyarrow",
-    "pypdfium2", "resiliparse", "rich", "starlette", "tokenizers", "torch", "transformers", "uvicorn",
+    "pypdfium2", "ray", "resiliparse", "rich", "starlette", "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 
 

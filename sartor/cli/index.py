@@ -9,7 +9,7 @@ from sartor.cli.output import print_json
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("documents", type=Path, help="file or folder: text, Markdown, HTML, PDF, JSONL")
+    parser.add_argument("documents", type=Path, help="file or folder: text, Markdown, HTML, PDF, Word, EPUB, JSONL")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="FILE", help="knowledge file; an existing one is updated"
     )

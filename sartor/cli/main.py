@@ -29,7 +29,7 @@ class Verb:
 
     @property
     def module(self) -> str:
-        return "sartor.cli." + self.name.replace("-", "_")
+        return "sartor.cli." + self.name.replace("-", "_").replace(" ", "_")
 
 
 GROUPS: dict[str, tuple[Verb, ...]] = {
@@ -42,6 +42,26 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
         ),
     ),
     "make": (
+        Verb(
+            "collect",
+            "gather documents from files, web pages, archives and data sets",
+            "sartor collect books/ https://example.org/sitemap.xml --out collected",
+        ),
+        Verb(
+            "prepare",
+            "clean documents: filters, duplicates, personal data; every drop has a reason",
+            "sartor prepare collected --preset fineweb-2024 --languages en --out prepared",
+        ),
+        Verb(
+            "tokenizer",
+            "train a tokenizer on texts and measure it against others",
+            "sartor tokenizer books/ --vocab-size 16384 --out tokenizers/books",
+        ),
+        Verb(
+            "pretrain",
+            "train a model on running text, new or going on with one",
+            "sartor pretrain books/ --preset 10m --out runs/books",
+        ),
         Verb(
             "finetune",
             "train a model on examples",
@@ -89,6 +109,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "plan",
             "what a fine-tuning run will take: memory, time, disk, cost",
             "sartor plan train.jsonl --base starter --price-per-hour 1.20",
+        ),
+        Verb(
+            "plan pretrain",
+            "the size and tokens of a new model for a budget, and the loss to expect",
+            "sartor plan pretrain --hours 24 --teraflops 989",
         ),
         Verb(
             "check",
@@ -158,7 +183,7 @@ def overview() -> str:
     lines = ["Sartor: language models, made to measure.", "", "usage: sartor VERB [options]"]
     for group, verbs in GROUPS.items():
         lines += ["", f"{group}:"]
-        lines += [f"  {verb.name:<10} {verb.summary}" for verb in verbs]
+        lines += [f"  {verb.name:<13} {verb.summary}" for verb in verbs]
     lines += ["", "`sartor VERB --help` explains a verb; `sartor --version` prints the version.", ""]
     lines += ["example: " + VERBS["choose"].example]
     return "\n".join(lines)
@@ -177,8 +202,9 @@ def _run(arguments: list[str]) -> int:
         near = nearest(first, VERBS)
         hint = f"did you mean `sartor {near}`?" if near else "`sartor --help` lists the verbs"
         raise UsageError(f"unknown {kind} {first}", hint=hint)
-    verb = VERBS[first]
-    args = parser_of(verb).parse_args(arguments[1:])
+    words = 2 if " ".join(arguments[:2]) in VERBS else 1
+    verb = VERBS[" ".join(arguments[:words])]
+    args = parser_of(verb).parse_args(arguments[words:])
     return importlib.import_module(verb.module).run(args) or 0
 
 

@@ -9,21 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerBase
 
 from sartor.base.errors import UsageError
+from sartor.base.text_splits import DIGITS, GPT2, ONE_DIGIT, THREE_DIGITS, rule_of, splitter
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # gguf.TokenType
 OTHER_FORMAT_HINT = "use --format safetensors, and convert that folder with llama.cpp's own converter"
-
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-THREE_DIGITS = rf"{_WORDS}|\p{{N}}{{1,3}}|{_REST}"  # Llama 3
-ONE_DIGIT = rf"{_WORDS}|\p{{N}}|{_REST}"  # Qwen 2
-DIGITS = "digits"  # every digit apart, then GPT-2's rule
-GPT2 = "gpt2"
-
 
 @dataclass(frozen=True)
 class Split:
@@ -102,7 +95,7 @@ def build_tokenizer(fields: TokenizerFields) -> Tokenizer:
     made = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=split.whole_words))
     if split.composed:
         made.normalizer = normalizers.NFC()
-    made.pre_tokenizer = pre_tokenizers.Sequence(_splitters(split.rule))
+    made.pre_tokenizer = splitter(split.rule)
     made.decoder = decoders.ByteLevel()
     made.add_special_tokens(
         [AddedToken(token, normalized=False, special=True) for token, kind in kinds if kind == CONTROL]
@@ -111,15 +104,6 @@ def build_tokenizer(fields: TokenizerFields) -> Tokenizer:
     if fields.add_bos or fields.add_eos:
         made.post_processor = _surround(fields)
     return made
-
-
-def _splitters(rule: str) -> list[Any]:
-    by_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=rule in (DIGITS, GPT2))
-    if rule == DIGITS:
-        return [pre_tokenizers.Digits(individual_digits=True), by_bytes]
-    if rule == GPT2:
-        return [by_bytes]
-    return [pre_tokenizers.Split(Regex(rule), "isolated"), by_bytes]
 
 
 def _surround(fields: TokenizerFields) -> processors.TemplateProcessing:
@@ -138,30 +122,13 @@ def _pre_name(settings: Mapping[str, Any]) -> str:
     if model.get("dropout") or model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         raise _unwritable("with dropout, or with marks inside or at the end of words")
     normalizer = (settings.get("normalizer") or {"type": None})["type"]
-    rule = _rule(settings.get("pre_tokenizer") or {"type": None})
+    rule = rule_of(settings.get("pre_tokenizer"))
     for name, split in SPLITS.items():
         if split.rule == rule and split.whole_words == bool(model.get("ignore_merges")):
             if normalizer is not None and not (split.composed and normalizer == "NFC"):
                 raise _unwritable(f"that normalises text ({normalizer})")
             return name
     raise _unwritable("with a rule of splitting text that llama.cpp has no name for")
-
-
-def _rule(pre: Mapping[str, Any]) -> str | None:
-    parts = pre["pretokenizers"] if pre["type"] == "Sequence" else [pre]
-    kinds = [part["type"] for part in parts]
-    if not parts or kinds[-1] != "ByteLevel" or parts[-1]["add_prefix_space"]:
-        return None
-    own_rule = parts[-1]["use_regex"]
-    if kinds == ["ByteLevel"] and own_rule:
-        return GPT2
-    if kinds == ["Digits", "ByteLevel"] and own_rule and parts[0]["individual_digits"]:
-        return DIGITS
-    if kinds == ["Split", "ByteLevel"] and not own_rule:
-        isolated = parts[0]["behavior"] == "Isolated" and not parts[0]["invert"]
-        pattern: str | None = parts[0]["pattern"].get("Regex") if isolated else None
-        return pattern
-    return None
 
 
 def _require_row(token: str, index: int, num_rows: int) -> None:

@@ -21,7 +21,7 @@ from sartor.base.signals import StopRequest
 from sartor.data.packing import MicroBatch
 from sartor.train.alarms import alarms, new_alarms
 from sartor.train.checkpoint import LoopState
-from sartor.train.optimizer import Optimizer, OptimizerName, gradient_norm
+from sartor.train.optimizer import BETA2, Optimizer, OptimizerName, gradient_norm
 from sartor.train.parallel import deal, same_start, sum_gradients
 from sartor.train.schedule import DECAY_SHARE, DecayShape, ScheduleName, learning_rate_factor
 
@@ -77,8 +77,9 @@ class LoopSettings:
     `evaluate_every` and `save_every` in steps. `best_by` names the held-out metric that decides which weights are
     kept: `dev_loss` (lower is better), or another (higher; of equal ones that with the lower `dev_loss`).
     `patience` counts evaluations without a better one before training stops (None: never). `clip_norm` bounds the
-    gradient's norm. `decay_share` and `decay_shape` are of the schedule `wsd`. `accept_changed_environment` lets a
-    run go on where it cannot go on bit for bit (another machine, torch, number of threads or processes).
+    gradient's norm. `beta2` is AdamW's decay of squared gradients. `decay_share` and `decay_shape` are of the schedule
+    `wsd`. `accept_changed_environment` lets a run go on where it cannot go on bit for bit (another machine, torch,
+    number of threads or processes).
     """
 
     num_steps: int
@@ -92,6 +93,7 @@ class LoopSettings:
     patience: int | None = None
     seed: int = 0
     optimizer: OptimizerName = "adamw"
+    beta2: float = BETA2
     decay_share: float = DECAY_SHARE
     decay_shape: DecayShape = "sqrt"
     best_by: BestBy = "dev_loss"
@@ -132,7 +134,7 @@ def fit(
 ) -> FitResult:
     """Train in place and leave the model with its best weights. Interrupted (exit 75) after a stop signal, with
     everything saved; NotFinite before the optimizer step if the loss or gradient is not finite."""
-    with Optimizer(model, settings.optimizer, settings.weight_decay) as optimizer:
+    with Optimizer(model, settings.optimizer, settings.weight_decay, settings.beta2) as optimizer:
         state = None
         if checkpoints is not None:
             state = checkpoints.restore(optimizer, settings.accept_changed_environment)

@@ -14,6 +14,7 @@ from sartor.train.optimizers.muon import Muon
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
 LOW_RANK_NAMES = ("lora_A", "lora_B")
+BETA1, BETA2 = 0.9, 0.999  # of AdamW, as its authors and torch have them
 
 
 class Optimizer:
@@ -23,8 +24,10 @@ class Optimizer:
     of what `MasterWeights` says: adamw 8; adamw8bit 2; muon 4 for the matrices inside the model and 8 for the rest.
     """
 
-    def __init__(self, model: nn.Module, name: OptimizerName = "adamw", weight_decay: float = 0.0):
-        """UsageError for `muon` where no whole matrix is trained."""
+    def __init__(
+        self, model: nn.Module, name: OptimizerName = "adamw", weight_decay: float = 0.0, beta2: float = BETA2
+    ):
+        """`beta2` is AdamW's decay of squared gradients. UsageError for `muon` where no whole matrix is trained."""
         self.weights = MasterWeights(trainable_parameters(model))
         masters = self.weights.masters
         hidden = hidden_matrices(model) & masters.keys() if name == "muon" else set()
@@ -37,7 +40,7 @@ class Optimizer:
         groups = _groups({label: master for label, master in masters.items() if label not in hidden}, weight_decay)
         self.rules: list[torch.optim.Optimizer] = []
         if groups:
-            self.rules.append(AdamW8bit(groups) if name == "adamw8bit" else _adamw(groups))
+            self.rules.append(AdamW8bit(groups, (BETA1, beta2)) if name == "adamw8bit" else _adamw(groups, beta2))
         if hidden:
             self.rules.append(_muon(self.weights, hidden, weight_decay))
 
@@ -106,11 +109,11 @@ def gradient_norm(weights: MasterWeights) -> Tensor:
     return (norm.square() + squares).sqrt()
 
 
-def _adamw(groups: list[dict[str, Any]]) -> torch.optim.AdamW:
+def _adamw(groups: list[dict[str, Any]], beta2: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter, 1711.05101); the fused operation, where torch has one, takes a quarter of the time
     (measured on a CPU)."""
     fused = groups[0]["params"][0].device.type in ("cpu", "cuda")
-    return torch.optim.AdamW(groups, lr=0.0, fused=fused, foreach=not fused)
+    return torch.optim.AdamW(groups, lr=0.0, betas=(BETA1, beta2), fused=fused, foreach=not fused)
 
 
 def _groups(masters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:

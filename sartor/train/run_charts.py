@@ -10,6 +10,7 @@ Titled = tuple[str, str]  # (title, svg)
 COUNTED = ("step", "seconds", "trained_tokens", "row_tokens")  # they only ever grow, or hardly change: no curve tells
 NAMED = {
     "dev_score": "Score of the task's dev questions",
+    "dev_bits_per_byte": "Bits a byte of held-out text",
     "learning_rate": "Learning rate",
     "gradient_norm": "Norm of the gradient, before it is bounded",
     "tokens_per_second": "Tokens a second",

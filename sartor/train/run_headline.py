@@ -25,6 +25,8 @@ def headline(history: History, settings: Mapping[str, Any], certificate: Mapping
     adapters, fallback = (
         (REWARD_ADAPTERS, "A reward model on") if history.kind == "reward" else (ADAPTERS, "A model from")
     )
+    if history.kind == "pretrain":
+        return _pretrained(history, settings)
     what = f"{adapters.get(str(settings.get('adapter')), fallback)} {last_name(settings.get('base', 'a base'))}"
     method = (
         LOSSES.get(str(settings.get("loss")), METHODS["dpo"])
@@ -37,6 +39,16 @@ def headline(history: History, settings: Mapping[str, Any], certificate: Mapping
         start += f", rewarded by {last_name(settings['reward'])}"
     outcome = outcome_words(history)
     return f"{start}: {outcome}." if outcome else f"{start}."
+
+
+def _pretrained(history: History, settings: Mapping[str, Any]) -> str:
+    base = settings.get("base")
+    size = settings.get("preset") or "10m"
+    what = f"A new model of size {size}" if base is None else f"{last_name(base)}, trained further"
+    texts = ", ".join(last_name(each) for each in settings.get("data") or ["texts"])
+    before, bits = history.before.get("dev_bits_per_byte"), history.kept("dev_bits_per_byte")
+    outcome = "" if bits is None else f": held-out text {_went(before, bits)} bits a byte"
+    return f"{what} on {texts}{outcome}."
 
 
 def outcome_words(history: History) -> str:

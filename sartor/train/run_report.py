@@ -5,12 +5,14 @@ result.json, environment.json and traces.jsonl. Metrics and settings that it doe
 names.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 from sartor.base.console import format_seconds
 from sartor.base.durable import format_bytes
+from sartor.base.errors import DataError
 from sartor.base.run_folder import RunFolder
 from sartor.reporting.figures import number, plain, visible
 from sartor.reporting.page import page_bytes, render_page
@@ -51,6 +53,8 @@ REWARD_WORDS = {  # a reward model learns to write nothing: what is marked is wh
 }
 LEARNT = re.compile(r"⟦(.*?)⟧", re.DOTALL)
 SHOWN_CHARACTERS = 4000
+SAMPLES_FILE = "samples.json"
+SHOWN_EVALUATIONS = 4
 TOLD_RESULTS = (
     "steps", "best_step", "dev_loss_before", "dev_loss", "train_loss", "stopped_early", "seconds", "quality",
 )  # fmt: skip
@@ -81,6 +85,7 @@ def _page(run: Path) -> dict[str, Any]:
         "panels": panels(history) if history.aligns else [],
         "quality": quality_view(quality) if isinstance(quality, dict) and quality else None,
         "traces": traces_view(run),
+        "written": written_texts(run),
         "name": visible(run.resolve().name),
         "headline": headline(history, settings, certificate),
         "summary": summary(history),
@@ -97,6 +102,29 @@ def _page(run: Path) -> dict[str, Any]:
         "settings": [(key, plain(value)) for key, value in settings.items()],
         "environment": [(key, plain(value)) for key, value in environment.items()],
     }
+
+
+def written_texts(run: Path) -> list[tuple[int, list[tuple[str, str]]]]:
+    """Of the texts sampled on the way (samples.json): step, and prompt and text of each, of some evaluations evenly
+    spread, the first and the last among them."""
+    path = run / SAMPLES_FILE
+    if not path.is_file():
+        return []
+    try:
+        records = json.loads(path.read_text())
+        found = [
+            (int(record["step"]), [(_lines(each["prompt"]), _lines(each["text"])) for each in record["samples"]])
+            for record in records
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path), hint="restore it from a copy") from None
+    last = len(found) - 1
+    places = sorted({round(place * last / (SHOWN_EVALUATIONS - 1)) for place in range(SHOWN_EVALUATIONS)})
+    return [found[place] for place in places if place >= 0 and found[place][1]]
+
+
+def _lines(text: str) -> str:
+    return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def facts(history: History) -> list[tuple[str, str]]:

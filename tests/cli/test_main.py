@@ -37,7 +37,7 @@ def test_the_overview_loads_nothing_heavy(arguments):
 
 @pytest.mark.parametrize("verb", sorted(VERBS))
 def test_every_verb_has_help_with_an_example_and_loads_nothing_heavy(verb):
-    text, heavy = loaded_after([verb, "--help"])
+    text, heavy = loaded_after([*verb.split(), "--help"])
     assert heavy == []
     assert text.startswith(f"usage: sartor {verb} ")
     assert text.rstrip().splitlines()[-1] == f"example: {VERBS[verb].example}"
@@ -48,7 +48,7 @@ def test_the_overview_names_every_verb_once_with_its_module(capsys):
     text = capsys.readouterr().out
     assert [group for group in GROUPS if f"\n{group}:\n" in text] == list(GROUPS)
     for verb in VERBS.values():
-        assert text.count(f"\n  {verb.name} ") == 1
+        assert text.count(f"\n  {verb.name:<13} {verb.summary}") == 1
         assert importlib.util.find_spec(verb.module)
         assert verb.example.startswith(f"sartor {verb.name}")
     assert all(len(line) <= 100 for line in text.splitlines())

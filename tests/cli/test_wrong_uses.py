@@ -630,6 +630,33 @@ WRONG_USES = {
         "demo --out docs", USAGE, "docs: the folder already holds something", "choose another"
     ),
     "doctor with an argument": Wrong("doctor task", USAGE, "unexpected argument task", "`sartor doctor"),
+    # --- collect ---
+    "collect nothing": Wrong("collect --out new", USAGE, "SOURCES is missing", "files, folders"),
+    "collect into nowhere": Wrong("collect docs", USAGE, "--out is missing", "folder of documents"),
+    "collect a misspelt folder": Wrong("collect dcos --out new", DATA, "dcos: there is no such", "did you mean docs"),
+    "collect a program": Wrong(
+        "collect run.exe --out new", DATA, "run.exe: cannot read files of type .exe", "readable: ", put("run.exe", "x")
+    ),
+    "collect from another protocol": Wrong(
+        "collect ftp://example.org/ --out new", USAGE, "ftp://example.org/: .* not an http", "give an address"
+    ),
+    "collect with a password": Wrong(
+        "collect https://me:secret@example.org/ --out new", USAGE, ".*user's name are not fetched", "give an address"
+    ),
+    "collect a data set without an owner": Wrong(
+        "collect hub:books --out new", USAGE, "hub:books: is no name of a data set", "write hub:owner/name"
+    ),
+    "collect from the Hub offline": Wrong(
+        "collect hub:a/books --out new", FAILED, "hub:a/books: the Hub may not be used", "unset HF_HUB_OFFLINE"
+    ),
+    "collect over something else": Wrong("collect docs --out task", USAGE, "task: holds other things", "give a new"),
+    "collect into a file": Wrong("collect docs --out rows.jsonl", USAGE, "rows.jsonl: is a file", "give a folder"),
+    "collect at no rate": Wrong(
+        "collect docs --out new --requests-per-second 0", USAGE, ".*requests_per_second.*", "it should be greater"
+    ),
+    "collect with a contact of two lines": Wrong(
+        "collect docs --out new --contact 'a\nb: c'", USAGE, ".*'contact' cannot be", "write it in ASCII"
+    ),
     # --- runs ---
     "runs of what is none": Wrong(
         "runs show task", USAGE, "task: is not a run folder", "a run folder holds config.yaml"

@@ -23,7 +23,7 @@ class Recipe:
     `arguments(inputs)` is the command line, with dropout, two or more micro-batches a step and `--out run`.
     `log_rows(file)`, called in the child, makes the command append `[step, rows]` to `file` whenever it takes the rows
     of a step. `poison(kind, step)`, called in the child, makes the loss or its gradient not finite at the 0-based
-    `step` (3 or later). `on_pairs`: whether its rows are pairs of answers.
+    `step` (3 or later). `on_pairs`: whether its rows are pairs of answers. `row_words`: what names a row in messages.
     """
 
     name: str
@@ -32,6 +32,7 @@ class Recipe:
     log_rows: Callable[[Path], None]
     poison: Callable[[Poison, int], None]
     on_pairs: bool = False
+    row_words: str = "rows.jsonl:"
 
 
 def _finetune_inputs(folder: Path) -> None:
@@ -67,6 +68,20 @@ def _ppo(inputs: Path) -> list[str]:
     ).split()
 
 
+def _text_inputs(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = [" ".join(f"{COLOURS[(n * word) % 4]} {n * word}" for word in range(1, 90)) for n in range(12)]
+    tiny_folders.write_rows(folder / "rows.jsonl", [{"id": f"text {n}", "text": text} for n, text in enumerate(texts)])
+
+
+def _pretrain(inputs: Path) -> list[str]:
+    """A tokenizer, tokens and a new model; three micro-batches a step, the last of them smaller."""
+    return (
+        f"pretrain {inputs}/rows.jsonl --preset 1m --vocabulary 512 --window-tokens 32 --batch-tokens 160 "
+        "--micro-batch-tokens 64 --tokens 2k --evaluations 4 --evaluation-tokens 64 --sample-tokens 4 --out run"
+    ).split()
+
+
 def _on_pairs(verb: str, inputs: Path) -> list[str]:
     return (
         f"{verb} {inputs}/rows.jsonl --base {inputs}/base --out run --lora-rank 2 --lora-dropout 0.2 --batch-rows 5 "
@@ -96,6 +111,7 @@ class Taken:
 SUPERVISED = Taken("sartor.data.batches", "BatchSource", "sartor.recipes.examples", "supervised_loss")
 REWARDS = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.reward_stage", "RewardStage._loss")
 PREFERENCES = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.dpo_stage", "DpoStage._loss")
+WINDOWS = Taken("sartor.data.windows", "WindowSource", "sartor.train.running_text", "batch_loss", "step")
 ANSWERS = Taken("sartor.train.rollouts", "RolloutSource", "sartor.train.rl_loss", "RolloutLoss.__call__", "step")
 
 
@@ -135,7 +151,11 @@ def _poison(taken: Taken, kind: Poison, step: int) -> None:
 
 
 def _recipe(
-    name: str, make_inputs: Callable[[Path], None], arguments: Callable[[Path], list[str]], taken: Taken
+    name: str,
+    make_inputs: Callable[[Path], None],
+    arguments: Callable[[Path], list[str]],
+    taken: Taken,
+    row_words: str = "rows.jsonl:",
 ) -> Recipe:
     return Recipe(
         name,
@@ -144,6 +164,7 @@ def _recipe(
         functools.partial(_log_rows, taken),
         functools.partial(_poison, taken),
         on_pairs=taken.source == "PairSource",
+        row_words=row_words,
     )
 
 
@@ -151,4 +172,5 @@ FINETUNE = _recipe("finetune", _finetune_inputs, _finetune, SUPERVISED)
 REWARD = _recipe("reward", _pair_inputs, functools.partial(_on_pairs, "reward"), REWARDS)
 DPO = _recipe("dpo", _pair_inputs, functools.partial(_on_pairs, "dpo"), PREFERENCES)
 PPO = _recipe("ppo", _prompt_inputs, _ppo, ANSWERS)
-RECIPES = (FINETUNE, REWARD, DPO, PPO)
+PRETRAIN = _recipe("pretrain", _text_inputs, _pretrain, WINDOWS, row_words="train window ")
+RECIPES = (FINETUNE, REWARD, DPO, PPO, PRETRAIN)

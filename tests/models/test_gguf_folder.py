@@ -67,9 +67,7 @@ def random_code_point(generator):
     return generator.randrange(low, high)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"not a model at all" * 10]
-)
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF\x03\0\0\0" + b"\xff" * 16, b"not a model at all" * 10])
 def test_a_damaged_file_is_a_data_error(tmp_path, content):
     path = tmp_path / "x.gguf"
     path.write_bytes(content)

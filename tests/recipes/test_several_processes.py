@@ -98,3 +98,38 @@ def test_two_processes_learn_of_pairs_what_one_learns(on_pairs: Path, verb: str,
         known = [load_file(run / "reference" / "log_probs.safetensors") for run in (one, two)]
         for name in ("train", "dev"):
             torch.testing.assert_close(known[0][name], known[1][name], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_two_processes_pretrain_what_one_pretrains(tmp_path: Path, parallel: str) -> None:
+    rows = [{"id": f"text {n}", "text": " ".join(COLOURS[(n + place) % 4] for place in range(120))} for n in range(20)]
+    tiny_folders.write_rows(tmp_path / "texts.jsonl", rows)
+    options = (
+        f"{tmp_path}/texts.jsonl --preset 1m --vocabulary 512 --window-tokens 32 --batch-tokens 160 --tokens 2k "
+        f"--micro-batch-tokens 64 --evaluations 2 --evaluation-tokens 128 --sample-tokens 4 --optimizer adamw "
+        f"--parallel {parallel} --json"
+    ).split()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    results = []
+    for name, start in (("one", [sys.executable]), ("two", launcher)):
+        command = [*start, "-m", "sartor", "pretrain", *options, "--out", str(tmp_path / name)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr[-3000:]
+        results.append(json.loads(done.stdout))
+    one, two = results
+    assert one["steps"] == two["steps"] and one["tokens"] == two["tokens"]
+    assert two["dev_loss_before"] == pytest.approx(one["dev_loss_before"], rel=1e-3)
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        for name in ("one", "two")
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=2e-2)
+    weights = [load_file(tmp_path / name / "model" / "model.safetensors") for name in ("one", "two")]
+    assert weights[0].keys() == weights[1].keys()
+    apart = [float((weights[0][name] - weights[1][name]).float().norm() / weights[0][name].float().norm())
+             for name in weights[0]]  # fmt: skip
+    assert max(apart) < 0.1
+    files = [{path.relative_to(tmp_path / name).as_posix() for path in (tmp_path / name).rglob("*") if
+              "checkpoints" not in path.parts} for name in ("one", "two")]  # fmt: skip
+    assert files[0] == files[1]

@@ -1,0 +1,1 @@
+"""Finding personal data and secrets in texts, a kind a file, and scrubbing them by policy."""

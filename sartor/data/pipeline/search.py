@@ -1,0 +1,78 @@
+"""Duplicates over all shards: each shard gets signatures, one search compares them, each shard gets a verdict."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sartor.base.durable import replace_file, replace_json
+from sartor.data.duplicates.removal import DROPS, find_duplicates
+from sartor.data.duplicates.signatures import (
+    ExactDuplicates,
+    NearDuplicates,
+    exact_signatures,
+    near_signatures,
+)
+from sartor.data.duplicates.verdicts import EXACT_REASON, NEAR_REASON, verdicts
+from sartor.data.pipeline.journal import Entry
+from sartor.data.pipeline.shard import Signer, verdict_path
+
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class DuplicateSearch:
+    """Same texts, nearly same texts, or both; None is not looked for. `memory_bytes` bounds what the search takes."""
+
+    exact: ExactDuplicates | None
+    near: NearDuplicates | None
+    memory_bytes: int | None = None
+
+    def signers(self) -> dict[str, Signer]:
+        """By the reason for which their documents are dropped."""
+        signers: dict[str, Signer] = {}
+        if self.exact is not None:
+            signers[EXACT_REASON] = partial(_exact, self.exact)
+        if self.near is not None:
+            signers[NEAR_REASON] = partial(_near, self.near)
+        return signers
+
+    def find(self, out: Path, shards: Sequence[Entry]) -> None:
+        """Leave a verdict on each shard; nothing is done when they are there already."""
+        done = verdict_path(out, 0).with_name(DONE)
+        if done.exists():
+            return
+        done.parent.mkdir(parents=True, exist_ok=True)
+        drops = {reason: dict(self._drops(reason, out, shards)) for reason in self.signers()}
+        for shard in shards:
+            by_reason = {reason: found.get(shard.number) for reason, found in drops.items()}
+            _write_verdict(out, shard, by_reason)
+        replace_json(done, {"shards": len(shards)})
+
+    def _drops(self, reason: str, out: Path, shards: Sequence[Entry]) -> Iterator[tuple[int, Path]]:
+        """(shard, the file of its rows to drop) for every shard that has signatures."""
+        signed = [shard for shard in shards if reason in shard.outputs]
+        if not signed:
+            return
+        paths = [verdict_path(out, shard.number).with_name(f"{reason}-{shard.number:05d}.parquet") for shard in signed]
+        find_duplicates([out / shard.outputs[reason].name for shard in signed], paths, self.memory_bytes)
+        yield from zip((shard.number for shard in signed), paths, strict=True)
+
+
+def _write_verdict(out: Path, shard: Entry, drops: Mapping[str, Path | None]) -> None:
+    rows = shard.outputs["kept"].rows if "kept" in shard.outputs else 0
+    tables = {reason: DROPS.empty_table() if path is None else pq.read_table(path) for reason, path in drops.items()}
+    found = verdicts(rows, tables)
+    path = verdict_path(out, shard.number)
+    replace_file(path, lambda place: pq.write_table(found, place, compression="zstd"))
+
+
+def _exact(settings: ExactDuplicates, documents: pa.Table, shard: int, first_row: int) -> pa.Table:
+    return exact_signatures(documents, settings, shard, first_row)
+
+
+def _near(settings: NearDuplicates, documents: pa.Table, shard: int, first_row: int) -> pa.Table:
+    return near_signatures(documents, settings, shard, first_row)

@@ -1,0 +1,127 @@
+"""What a pre-training run will take, told from one step of it on random tokens; nothing is written."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from sartor.base.device import compute_dtype, device
+from sartor.base.peak_memory import PeakMemory
+from sartor.data.packing import Batch, Span
+from sartor.models.forward import load_packed, recompute_activations, use_packed_attention
+from sartor.models.hub import load_tokenizer, resolve
+from sartor.models.presets import new_model
+from sartor.recipes.pretrain_model import Beginning, num_weights
+from sartor.recipes.pretrain_settings import VOCABULARIES, PretrainSettings
+from sartor.recipes.pretrain_text import num_bytes
+from sartor.train.horizon import Course, Derived, Wishes, plan_course
+from sartor.train.loop import training_mode
+from sartor.train.optimizer import Optimizer
+from sartor.train.running_text import running_text_loss
+
+BYTES_PER_TOKEN = 4.0  # assumed: of English with a vocabulary of some ten thousand tokens
+TRIED_MICRO_BATCHES = 2
+CHECKPOINT_BYTES_PER_WEIGHT = 2 + 2 + 8  # weights, best weights, optimizer state of AdamW (Muon has less)
+CHECKPOINTS_KEPT = 2
+
+
+@dataclass(frozen=True)
+class Trial:
+    """`seconds` of the whole run, `disk_bytes` of tokens, checkpoints and model."""
+
+    derived: tuple[Derived, ...]
+    course: Course
+    peak_bytes: int
+    tokens_per_second: float
+    seconds: float
+    disk_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def try_pretraining(config: PretrainSettings) -> Trial:
+    """Build the model, make one optimizer step on random tokens, and reckon with what it took."""
+    memory = PeakMemory(device())
+    beginning = Beginning.of(config)
+    model = _model(config, beginning).to(device())
+    data_tokens = round(num_bytes(config.data) / BYTES_PER_TOKEN)
+    weights, all_weights = num_weights(model), sum(weight.numel() for weight in model.parameters())
+
+    def course(most_tokens: int | None) -> Course:
+        wishes = Wishes(config.num_tokens, config.batch_tokens, config.learning_rate, most_tokens, beginning.continues)
+        return plan_course(weights, data_tokens, beginning.window_tokens, wishes)
+
+    token_seconds, update_seconds = _measure(config, model, beginning.window_tokens)
+    memory.end("training")
+    most = None if config.max_minutes is None else int(config.max_minutes * 60 / token_seconds)
+    chosen = course(most)
+    seconds = chosen.tokens * token_seconds + chosen.num_steps * update_seconds
+    disk = 2 * data_tokens + (CHECKPOINTS_KEPT * CHECKPOINT_BYTES_PER_WEIGHT + 2) * all_weights
+    text = Derived("tokens of text", data_tokens, f"bytes / {BYTES_PER_TOKEN:g}; assumed until they are counted")
+    derived = (*beginning.derived(model), text, *chosen.derived)
+    return Trial(derived, chosen, memory.peak_bytes, chosen.tokens / seconds, seconds, disk)
+
+
+def trial_speed(config: PretrainSettings) -> float:
+    """Tokens a second, forward and backward, of a model of this size; the texts are not looked at."""
+    beginning = Beginning.of(config)
+    model = _model(config, beginning).to(device())
+    return 1 / _measure(config, model, beginning.window_tokens)[0]
+
+
+def _model(config: PretrainSettings, beginning: Beginning) -> PreTrainedModel:
+    dtype = compute_dtype(device())
+    if beginning.base is not None:
+        model = load_packed(beginning.base, dtype)
+    else:
+        assert beginning.preset is not None
+        vocabulary = config.vocabulary or VOCABULARIES[beginning.preset.name]
+        if config.tokenizer is not None:
+            vocabulary = len(load_tokenizer(resolve(config.tokenizer)))
+        fresh = new_model(beginning.preset, vocabulary, beginning.window_tokens, config.seed)
+        model = use_packed_attention(fresh.to(dtype))
+    model.requires_grad_(True)
+    if config.activation_checkpointing:
+        recompute_activations(model)
+    return model
+
+
+def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: int) -> tuple[float, float]:
+    """Seconds a token takes forward and backward, and seconds of an update, with the optimizer's state in memory."""
+    batch = _random_windows(model.config.vocab_size, window_tokens, config.micro_batch_tokens).to(device())
+    loss_of = running_text_loss(config.z_loss)
+    seconds = []
+    with training_mode(model), Optimizer(model, config.optimizer, config.weight_decay, config.beta2) as optimizer:
+        for _ in range(TRIED_MICRO_BATCHES):
+            began = time.monotonic()
+            loss, _ = loss_of(model, batch, batch.num_units)
+            loss.backward()  # type: ignore[no-untyped-call]
+            seconds.append(time.monotonic() - began)
+        for _ in range(2):  # the first one makes the state
+            began = time.monotonic()
+            for master in optimizer.weights.masters.values():
+                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
+            optimizer.step(0.0)
+            update = time.monotonic() - began
+    return min(seconds) / batch.num_tokens, update
+
+
+def _random_windows(vocabulary: int, window_tokens: int, micro_batch_tokens: int) -> Batch:
+    """As many full windows as are computed at once."""
+    number = max(1, micro_batch_tokens // window_tokens)
+    ids = torch.randint(vocabulary, (number, window_tokens + 1), generator=torch.Generator().manual_seed(0))
+    places = torch.arange(number * window_tokens)
+    return Batch(
+        ids=ids[:, :-1].flatten(),
+        positions=places % window_tokens,
+        spans=tuple(Span(index * window_tokens, (index + 1) * window_tokens) for index in range(number)),
+        sources=places,
+        targets=ids[:, 1:].flatten(),
+        owners=places // window_tokens,
+        ends=torch.arange(1, number + 1) * window_tokens - 1,
+        num_row_tokens=len(places),
+        where=("random tokens",) * number,
+    )
