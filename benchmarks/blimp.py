@@ -1,4 +1,4 @@
-"""How often a model finds the grammatical one of two sentences likelier (BLiMP, 1912.00582): a signal even of tiny models.
+"""How often a model finds the grammatical one of two sentences likelier (BLiMP, 1912.00582): tiny models, too.
 
     python -m benchmarks.blimp MODEL [MODEL ...] [--pairs 20]
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.pretrain_vs_nanogpt --nanogpt CHECKOUT [--preset 3m] [--tokens 2m]
 
-CHECKOUT is a copy of https://github.com/karpathy/nanoGPT; its own train.py is run, with the settings of its small
-Shakespeare configuration (rate 1e-3, falling to a tenth, beta2 .99; no dropout, as each text is read once), a warm-up of
-2 % of the steps and this machine's processor. `--compile` lets it compile its model.
+CHECKOUT is a copy of https://github.com/karpathy/nanoGPT; its own train.py is run on the processor, set as its small
+Shakespeare configuration is (rate 1e-3, falling to a tenth, beta2 .99; no dropout, as each text is read once), with a
+warm-up of 2 % of the steps. `--compile` lets it compile its model.
 
 Both read the token shards that `sartor pretrain` makes of the texts (Standard Ebooks; SARTOR_DATA), with a vocabulary
 of 8,192, and make as many steps of as many tokens. Sartor takes its own rate, optimizer and schedule. Tokens a second
@@ -42,7 +42,7 @@ def texts_file(folder: Path) -> Path:
     source = data_folder() / "raw" / "standardebooks"
     with out.open("wb") as file:
         for name in ("children.jsonl.gz", "novels_nonfiction.jsonl.gz"):
-            file.write(gzip.open(source / name).read())
+            file.write(gzip.decompress((source / name).read_bytes()))
     return out
 
 

@@ -64,9 +64,7 @@ class Beginning:
         if self.base is not None:
             return self.base
         if self.config.tokenizer is not None:
-            named = Path(self.config.tokenizer).expanduser()
-            holds_one = (named / "tokenizer.json").is_file()
-            return named if holds_one else resolve(self.config.tokenizer)
+            return tokenizer_folder(self.config.tokenizer)
         assert self.preset is not None
         own = folder.path / "tokenizer"
         if is_main() and not own.is_dir():
@@ -75,16 +73,19 @@ class Beginning:
         return own
 
     def model(self, tokenizer: Path) -> PreTrainedModel:
+        """The model that reads the tokens of `tokenizer`, as `model_of`."""
+        known = load_tokenizer(tokenizer)
+        return self.model_of(len(known), known.bos_token_id, known.eos_token_id)
+
+    def model_of(self, vocabulary: int, bos: int | None = None, eos: int | None = None) -> PreTrainedModel:
         """The model on the CPU, every weight trained, in the number format this machine computes best in; its start is
-        a function of the seed."""
+        a function of the seed. A base has its own vocabulary."""
         dtype = compute_dtype(device())
         if self.base is not None:
             model = load_packed(self.base, dtype)
         else:
             assert self.preset is not None
-            known = load_tokenizer(tokenizer)
-            ends = known.bos_token_id, known.eos_token_id
-            fresh = new_model(self.preset, len(known), self.window_tokens, self.config.seed, *ends)
+            fresh = new_model(self.preset, vocabulary, self.window_tokens, self.config.seed, bos, eos)
             model = use_packed_attention(fresh.to(dtype))
         model.requires_grad_(True)
         if self.config.activation_checkpointing:
@@ -104,6 +105,12 @@ class Beginning:
             Derived("vocabulary", shape.vocab_size, "the tokenizer's"),
             Derived("window, tokens", self.window_tokens, own),
         )
+
+
+def tokenizer_folder(name: str) -> Path:
+    """A folder with a tokenizer, whether or not a model comes with it."""
+    named = Path(name).expanduser()
+    return named if (named / "tokenizer.json").is_file() else resolve(name)
 
 
 def num_weights(model: PreTrainedModel) -> int:

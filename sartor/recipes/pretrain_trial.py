@@ -7,13 +7,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from sartor.base.device import compute_dtype, device
+from sartor.base.device import device
 from sartor.base.peak_memory import PeakMemory
 from sartor.data.packing import Batch, Span
-from sartor.models.forward import load_packed, recompute_activations, use_packed_attention
-from sartor.models.hub import load_tokenizer, resolve
-from sartor.models.presets import new_model
-from sartor.recipes.pretrain_model import Beginning, num_weights
+from sartor.recipes.pretrain_model import Beginning, num_weights, tokenizer_folder
 from sartor.recipes.pretrain_settings import VOCABULARIES, PretrainSettings
 from sartor.recipes.pretrain_text import num_bytes
 from sartor.train.horizon import Course, Derived, Wishes, plan_course
@@ -46,7 +43,7 @@ def try_pretraining(config: PretrainSettings) -> Trial:
     """Build the model, make one optimizer step on random tokens, and reckon with what it took."""
     memory = PeakMemory(device())
     beginning = Beginning.of(config)
-    model = _model(config, beginning).to(device())
+    model = _model(config, beginning)
     data_tokens = round(num_bytes(config.data) / BYTES_PER_TOKEN)
     weights, all_weights = num_weights(model), sum(weight.numel() for weight in model.parameters())
 
@@ -68,25 +65,15 @@ def try_pretraining(config: PretrainSettings) -> Trial:
 def trial_speed(config: PretrainSettings) -> float:
     """Tokens a second, forward and backward, of a model of this size; the texts are not looked at."""
     beginning = Beginning.of(config)
-    model = _model(config, beginning).to(device())
+    model = _model(config, beginning)
     return 1 / _measure(config, model, beginning.window_tokens)[0]
 
 
 def _model(config: PretrainSettings, beginning: Beginning) -> PreTrainedModel:
-    dtype = compute_dtype(device())
-    if beginning.base is not None:
-        model = load_packed(beginning.base, dtype)
-    else:
-        assert beginning.preset is not None
-        vocabulary = config.vocabulary or VOCABULARIES[beginning.preset.name]
-        if config.tokenizer is not None:
-            vocabulary = len(load_tokenizer(resolve(config.tokenizer)))
-        fresh = new_model(beginning.preset, vocabulary, beginning.window_tokens, config.seed)
-        model = use_packed_attention(fresh.to(dtype))
-    model.requires_grad_(True)
-    if config.activation_checkpointing:
-        recompute_activations(model)
-    return model
+    if beginning.preset is None or config.tokenizer is None:
+        default = 0 if beginning.preset is None else VOCABULARIES[beginning.preset.name]
+        return beginning.model_of(config.vocabulary or default).to(device())
+    return beginning.model(tokenizer_folder(config.tokenizer)).to(device())
 
 
 def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: int) -> tuple[float, float]:

@@ -27,6 +27,6 @@ def test_whole_declarations_are_told(texts):
 
 
 def test_paragraphs_of_large_languages_are_kept(texts):
-    for name in ("eng", "deu", "fra", "spa", "rus", "cmn_hans", "arb", "jpn", "por_BR", "ita", "nld", "pol"):
+    for name in ("eng", "deu", "fra", "spa", "cmn_hans", "arb", "jpn", "por_BR", "ita", "nld", "pol"):
         found = identify(paragraphs(texts[name]))
         assert sum(code == TWO_LETTERS[name] and score >= 0.65 for code, score in found) / len(found) > 0.95, name

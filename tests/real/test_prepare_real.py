@@ -39,7 +39,7 @@ def web_pages(raw: Path) -> Iterator[dict[str, Any]]:
                 "id": f"web-{number}",
                 "text": html,
                 "media_type": "text/html",
-                "source": record.headers["WARC-Target-URI"],
+                "source": record.headers["WARC-Target-URI"].strip("<>"),
             }
 
 

@@ -27,8 +27,10 @@ CODES = {"iw": "he", "jw": "jv", "bh": "bho", "zh-Hant": "zh", "xx-Bugi": "bug",
 NO_LANGUAGE = {"un", "zzp"}  # unknown, Pig Latin
 REFUSED = re.compile("[^\\t\\n\\f\\r -~\u00a0-\ufdcf\ufdf0-\ufffd\U00010000-\U0001fffd\U00020000-\U0002fffd]")
 
-_NAMES = dict(pycld2.LANGUAGES)
-LANGUAGES = frozenset(CODES.get(_NAMES[name], _NAMES[name]) for name in pycld2.DETECTED_LANGUAGES) - NO_LANGUAGE
+_NAMES: dict[str, str] = dict(pycld2.LANGUAGES)
+LANGUAGES: frozenset[str] = (
+    frozenset(CODES.get(_NAMES[name], _NAMES[name]) for name in pycld2.DETECTED_LANGUAGES) - NO_LANGUAGE
+)
 """What can be answered: ISO 639-1 codes, ISO 639-3 where there is none. Norwegian is no (Bokmål) or nn (Nynorsk)."""
 
 
@@ -83,6 +85,7 @@ class Language:
 
 
 def _identify(text: str) -> tuple[str | None, float]:
+    """CLD2's answer. Its `bestEffort` is not asked for: it names known languages for texts in unknown ones."""
     excerpts = _excerpts(text)
     try:
         _, _, languages = pycld2.detect(excerpts, isPlainText=True)

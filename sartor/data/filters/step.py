@@ -16,10 +16,10 @@ class Outcome:
 
     `documents` [rows] are the same documents in the same order, perhaps edited. `reasons` [rows] says for each why it
     is dropped (a short identifier such as `gopher_mean_word_length`, the same for every document dropped for that
-    reason), null where it is kept; None where the step drops nothing. `counts` are of what was edited ("texts repaired",
-    "e-mail addresses replaced"), to be summed over tables.
-    `details` [rows] says for a dropped document what its reason refers to (the id of the document it copies, the task row
-    it holds), null elsewhere; None where the reasons say all.
+    reason), null where it is kept; None where the step drops nothing. `counts` are of what was edited ("texts
+    repaired", "e-mail addresses replaced"), to be summed over tables. `details` [rows] says for a dropped document what
+    its reason refers to (the id of the document it copies, the task row it holds), null elsewhere; None where the
+    reasons say all.
     """
 
     documents: pa.Table

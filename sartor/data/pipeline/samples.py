@@ -43,6 +43,7 @@ class Samples:
         ]
 
     def _sample(self, rejects: pa.Table, row: int) -> Sample:
+        detail = rejects["detail"][row].as_py()
         # The text is masked before it is cut, or half of an address would be left at the end.
         text = rejects["text"][row].as_py()[: 8 * EXCERPT_CHARACTERS]
         masked = self._mask(text)
@@ -51,7 +52,7 @@ class Samples:
         return {
             "id": self._mask(rejects["id"][row].as_py()),
             "source": self._mask(rejects["source"][row].as_py()),
-            "detail": rejects["detail"][row].as_py(),
+            "detail": None if detail is None else self._mask(detail),
             "excerpt": excerpt + ("…" if more else ""),
         }
 

@@ -173,7 +173,8 @@ def test_wrong_policies_are_refused():
 
 @pytest.mark.parametrize("evil", ["1 " * 20000, "a." * 20000 + "@",
 "@a" * 20000, "1-" * 20000, "://a:" * 10000, "A" * 40000,
-                                  "-----BEGIN PRIVATE" + " KEY-----\n" * 3000, "eyJa" * 10000, "::" * 20000, "1.2." * 10000,
+                                  "-----BEGIN PRIVATE" + " KEY-----\n" * 3000, "eyJa" * 10000, "::" * 20000,
+            "1.2." * 10000,
                                   "Aa " * 15000, "password=" * 5000, "born " * 8000, "tel 123456 " * 4000])  # fmt: skip
 @pytest.mark.timeout(20)
 def test_hostile_texts_take_no_long_time(evil):

@@ -29,7 +29,7 @@ def test_the_sample_does_not_depend_on_the_cut():
 def test_what_is_shown_is_masked_before_it_is_cut():
     table = documents_table([{"id": "a@b.org", "text": "write to a@b.org " * 300, "source": "a@b.org"}])
     samples = Samples(lambda text: text.replace("a@b.org", "MAIL"))
-    samples.note(rejects_table(table, "step", pa.array(["why"])))
+    samples.note(rejects_table(table, "step", pa.array(["why"]), pa.array(["as a@b.org"])))
     [sample] = samples.as_list()
     assert "@" not in repr(sample)
     assert len(sample["excerpt"]) == EXCERPT_CHARACTERS + 1

@@ -1,4 +1,4 @@
-"""Numbers by which a state knows a person: the United States' social security number, and those of sixteen others.
+"""Numbers by which a state knows a person: the United States' social security number, and those of fifteen others.
 
 Where the number is no more than a few digits, or its check digit lets one in ten pass, its name must stand before it.
 """

@@ -19,7 +19,7 @@ from sartor.data.filters.step import Outcome
 
 REASON = "personal_data_{kind}"
 COUNT = "{kind} replaced"
-MAX_ROUNDS = 5
+MAX_ROUNDS = 100  # more numbers than that, written without a space between, are no numbers of people
 Edit = Callable[[str, Sequence[Detector]], str]
 
 
