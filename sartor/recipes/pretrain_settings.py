@@ -21,7 +21,7 @@ class PretrainSettings(Config):
     data: list[str] = Field(
         min_length=1,
         description="texts: folders of documents (`sartor collect`, `sartor prepare`), files, or folders of files; "
-        "FOLDER=2 counts twice as much as one without a number",
+        "FOLDER=2 is read twice as often",
     )
     preset: PresetName | None = Field(
         None, description="size of a new model: weights without the embedding (default: 10m, or what --base is)"
@@ -34,7 +34,7 @@ class PretrainSettings(Config):
         None, ge=512, description="tokens of a tokenizer trained on the texts (default: by the size of the model)"
     )
     tokens: str | None = Field(
-        None, pattern=COUNT, description="tokens to train on, such as 20m (default: 20 a weight, at most 4 epochs)"
+        None, description="tokens to train on, such as 20m (default: 20 a weight, at most 4 epochs)"
     )
     max_minutes: float | None = Field(None, gt=0, description="train on fewer where this would take longer")
     window_tokens: int | None = Field(
@@ -76,9 +76,9 @@ class PretrainSettings(Config):
 
     @field_validator("tokens")
     @classmethod
-    def _is_positive(cls, text: str | None) -> str | None:
-        if text is not None and parse_count(text) < 1:
-            raise ValueError("must be at least 1")
+    def _is_a_count(cls, text: str | None) -> str | None:
+        if text is not None and not (re.fullmatch(COUNT, text.strip()) and parse_count(text) >= 1):
+            raise ValueError("it should be a number of tokens, such as 500k, 20m or 1.5b")
         return text
 
     @property

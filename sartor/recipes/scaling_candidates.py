@@ -7,12 +7,12 @@ from sartor.models.presets import PRESETS
 from sartor.recipes.pretrain_settings import WINDOWS
 from sartor.recipes.scaling_plan import Candidate, ScalingConfig
 from sartor.train.horizon import USEFUL_EPOCHS
+from sartor.train.scaling_law import Law
 
-Loss = Callable[[float, float], tuple[float, float | None, float | None]]
 Speed = Callable[[str], float]  # preset -> tokens a second
 
 
-def compare(config: ScalingConfig, speed: Speed, loss: Loss, data_tokens: int | None) -> tuple[Candidate, ...]:
+def compare(config: ScalingConfig, speed: Speed, law: Law, data_tokens: int | None) -> tuple[Candidate, ...]:
     """Every size with what the budget buys it, at most four times the texts there are."""
     candidates = []
     for preset in PRESETS.values():
@@ -22,7 +22,7 @@ def compare(config: ScalingConfig, speed: Speed, loss: Loss, data_tokens: int | 
             tokens = min(tokens, USEFUL_EPOCHS * data_tokens)
         if tokens < 1:
             continue
-        expected, low, high = loss(preset.num_weights, tokens)
+        expected, low, high = law.expected(preset.num_weights, tokens)
         epochs = None if data_tokens is None else tokens / data_tokens
         hours = tokens / rate / 3600
         candidates.append(Candidate(preset.name, preset.num_weights, tokens, epochs, expected, low, high, hours))

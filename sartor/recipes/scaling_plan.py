@@ -82,30 +82,23 @@ def run(config: ScalingConfig) -> ScalingPlan:
     """Measure or take the speed, fit or take the law, and compare the sizes."""
     from sartor.recipes.scaling_candidates import compare, reckoned_speed
     from sartor.recipes.scaling_runs import data_tokens, measured_speed, small_runs
-    from sartor.train.scaling_law import PUBLISHED, fit_law
+    from sartor.train.scaling_law import PUBLISHED, Law, fit_law
 
     speed, speed_source = (
         (reckoned_speed(config), f"{config.utilisation:.0%} of {config.teraflops:g} teraflop/s")
         if config.teraflops is not None
         else (measured_speed(config.vocabulary), "measured on this machine")
     )
-    tokens_there_are = data_tokens(config.data) if config.data else None
-    if config.fit_minutes is None:
-        unit, source, runs = "nats a token of the paper's web text", "published: 2404.10102, table 1", ()
-
-        def loss(weights: float, tokens: float) -> tuple[float, float | None, float | None]:
-            return PUBLISHED.loss(weights, tokens), None, None
-
-    else:
-        runs = small_runs(config)
-        fitted = fit_law([each.observed for each in runs])
+    runs = () if config.fit_minutes is None else small_runs(config)
+    if runs:
+        law: Law = fit_law([each.observed for each in runs])
         unit, source = "bits a byte of held-out text", f"fitted to {len(runs)} small runs on these texts"
-        loss = fitted.loss
-    candidates = compare(config, speed, loss, tokens_there_are)
+    else:
+        law, unit, source = PUBLISHED, "nats a token of the paper's web text", "published: 2404.10102, table 1"
+    candidates = compare(config, speed, law, data_tokens(config.data) if config.data else None)
     best = min(candidates, key=lambda each: each.loss)
     ties = tuple(
         each.preset for each in candidates if each is not best and each.low is not None and each.low <= best.loss
     )
-    return ScalingPlan(
-        best.preset, ties, candidates, unit, source, speed_source, tuple(each.as_dict() for each in runs)
-    )
+    told = tuple(each.as_dict() for each in runs)
+    return ScalingPlan(best.preset, ties, candidates, unit, source, speed_source, told)

@@ -7,11 +7,20 @@ which is as many numbers as a few runs can decide.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+
+class Law(Protocol):
+    """What loss to expect of a size."""
+
+    def expected(self, weights: float, tokens: float) -> tuple[float, float | None, float | None]:
+        """(loss, low, high): the interval is None where nothing is known of it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,10 @@ class ScalingLaw:
             + self.weights_factor * weights**-self.weights_exponent
             + self.tokens_factor * tokens**-self.tokens_exponent
         )
+
+    def expected(self, weights: float, tokens: float) -> tuple[float, float | None, float | None]:
+        """Published figures come without what an interval takes."""
+        return self.loss(weights, tokens), None, None
 
 
 # Besiroglu et al. (2404.10102), table 1: Hoffmann's data, fitted again. Nats a token of their web text.
@@ -53,7 +66,7 @@ class FittedLaw:
     without_one: tuple[ScalingLaw, ...]
     observed: tuple[Observed, ...]
 
-    def loss(self, weights: float, tokens: float) -> tuple[float, float, float]:
+    def expected(self, weights: float, tokens: float) -> tuple[float, float, float]:
         """(expected, low, high). The interval is expected ± 1.96 standard errors of the delete-one jackknife (Efron &
         Stein 1981) and of what the runs scatter about the fit; it does not know whether the law holds so far away."""
         expected = self.law.loss(weights, tokens)

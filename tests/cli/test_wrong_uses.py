@@ -630,6 +630,39 @@ WRONG_USES = {
         "demo --out docs", USAGE, "docs: the folder already holds something", "choose another"
     ),
     "doctor with an argument": Wrong("doctor task", USAGE, "unexpected argument task", "`sartor doctor"),
+    # --- prepare, tokenizer, pretrain ---
+    "prepare nothing": Wrong("prepare --out new", USAGE, "DOCUMENTS is missing", "folder of documents"),
+    "prepare into nowhere": Wrong("prepare docs", USAGE, "--out is missing", "folder to make"),
+    "prepare files": Wrong("prepare docs --out new", DATA, ".*docs: is not a complete folder", ".*sartor collect"),
+    "prepare by no preset": Wrong(
+        "prepare docs --preset fineweb --out new", USAGE, "--preset: .*fineweb", "it should be"
+    ),
+    "prepare and show no rejects": Wrong(
+        "prepare --show-rejects docs", DATA, "docs: holds no rejects", "give the folder"
+    ),
+    "tokenizer of no size": Wrong("tokenizer docs --out new", USAGE, "--vocab-size is missing", "number of tokens"),
+    "tokenizer too small": Wrong(
+        "tokenizer docs --vocab-size 10 --out new",
+        USAGE,
+        "--vocab-size: .*10",
+        "it should be greater than or equal to 512",
+    ),
+    "tokenizer of a misspelt folder": Wrong(
+        "tokenizer dcos --vocab-size 600 --out new", DATA, "dcos: there is no such", "did you mean docs"
+    ),
+    "pretrain nothing": Wrong("pretrain --out new", USAGE, "DATA is missing", "texts: folders"),
+    "pretrain on a misspelt folder": Wrong(
+        "pretrain dcos --out new", USAGE, "dcos: there is no such", "check the path"
+    ),
+    "pretrain never": Wrong("pretrain docs=0 --out new", USAGE, "docs=0: '0' is no positive", "write FOLDER=2"),
+    "pretrain on many tokens": Wrong(
+        "pretrain docs --tokens many --out new", USAGE, "--tokens: .*many", "it should be a number of tokens"
+    ),
+    "pretrain a preset with a base": Wrong(
+        "pretrain docs --preset 1m --base base --out new", USAGE, "--preset: has no effect", "leave it away"
+    ),
+    "plan pretrain without a budget": Wrong("plan pretrain", USAGE, "give --hours, or --money", "change one"),
+    "plan pretrain without a price": Wrong("plan pretrain --money 3", USAGE, "--money needs --price", "change one"),
     # --- collect ---
     "collect nothing": Wrong("collect --out new", USAGE, "SOURCES is missing", "files, folders"),
     "collect into nowhere": Wrong("collect docs", USAGE, "--out is missing", "folder of documents"),
@@ -682,7 +715,9 @@ def test_a_wrong_use_is_explained_and_leaves_nothing(
 
 
 def test_every_verb_is_used_wrongly() -> None:
-    assert {wrong.command.split()[0] for wrong in WRONG_USES.values()} == set(VERBS)
+    used = {wrong.command for wrong in WRONG_USES.values()}
+    assert all(any(command.startswith(f"{verb} ") or command == verb for command in used) for verb in VERBS)
+    assert {command.split()[0] for command in used} == {verb.split()[0] for verb in VERBS}
 
 
 @pytest.fixture

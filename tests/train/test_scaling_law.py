@@ -24,14 +24,14 @@ def test_exact_losses_give_the_law_back() -> None:
     assert found.law.floor == pytest.approx(0.9, rel=1e-6)
     assert found.law.weights_factor == pytest.approx(60.0, rel=1e-6)
     assert found.law.tokens_factor == pytest.approx(400.0, rel=1e-6)
-    expected, low, high = found.loss(1e8, 2e9)
+    expected, low, high = found.expected(1e8, 2e9)
     assert expected == pytest.approx(TRUE.loss(1e8, 2e9)) and high - low < 1e-6
 
 
 def test_the_interval_holds_the_truth_where_the_law_holds() -> None:
     inside = 0
     for seed in range(200):
-        _, low, high = fit_law(observed(noise=0.02, seed=seed)).loss(1e8, 2e9)
+        _, low, high = fit_law(observed(noise=0.02, seed=seed)).expected(1e8, 2e9)
         inside += low <= TRUE.loss(1e8, 2e9) <= high
     assert inside >= 180, "of 200; 95 % would be 190"
 
