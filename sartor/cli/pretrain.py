@@ -43,8 +43,7 @@ def _plan(config: PretrainConfig, json: bool) -> None:
         print_json(trial.as_dict())
         return
     for each in trial.derived:
-        value = f"{each.value:,}" if isinstance(each.value, int) else f"{each.value:g}"
-        print(f"{each.name:<32} {value:>14}  {each.source}")
+        print(f"{each.name:<32} {each.shown:>14}  {each.source}")
     print(f"{'memory at its peak':<32} {format_bytes(trial.peak_bytes):>14}  measured on one step")
     print(f"{'tokens a second':<32} {trial.tokens_per_second:>14,.0f}  measured on one step")
     print(f"{'time':<32} {format_seconds(trial.seconds):>14}  without turning texts into tokens")

@@ -36,9 +36,6 @@ class Preset:
         attention = 2 * self.width**2 + 2 * self.width**2 * self.key_heads // self.heads
         return self.layers * (attention + 3 * self.width * self.gate_width)
 
-    def num_embedding_weights(self, vocabulary: int) -> int:
-        return vocabulary * self.width * (1 if self.ties_embedding else 2)
-
     @property
     def ties_embedding(self) -> bool:
         return self.width < UNTIED_FROM_WIDTH

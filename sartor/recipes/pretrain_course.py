@@ -80,8 +80,7 @@ def tell(derived: Sequence[Derived]) -> None:
     """Every derived value with its source, a line each."""
     width = max(len(each.name) for each in derived)
     for each in derived:
-        value = f"{each.value:,}" if isinstance(each.value, int) else f"{each.value:g}"
-        say(f"{each.name:<{width}}  {value:>13}  {each.source}")
+        say(f"{each.name:<{width}}  {each.shown:>13}  {each.source}")
 
 
 def loop_settings(config: PretrainSettings, plan: RunPlan) -> LoopSettings:

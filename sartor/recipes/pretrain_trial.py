@@ -4,12 +4,15 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from sartor.base.device import device
 from sartor.base.peak_memory import PeakMemory
-from sartor.data.packing import Batch, Span
+from sartor.data.packing import Batch
+from sartor.data.token_shards.stream import Window
+from sartor.data.windows import pack_windows
 from sartor.recipes.pretrain_model import Beginning, num_weights, tokenizer_folder
 from sartor.recipes.pretrain_settings import VOCABULARIES, PretrainSettings
 from sartor.recipes.pretrain_text import num_bytes
@@ -99,16 +102,5 @@ def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: in
 def _random_windows(vocabulary: int, window_tokens: int, micro_batch_tokens: int) -> Batch:
     """As many full windows as are computed at once."""
     number = max(1, micro_batch_tokens // window_tokens)
-    ids = torch.randint(vocabulary, (number, window_tokens + 1), generator=torch.Generator().manual_seed(0))
-    places = torch.arange(number * window_tokens)
-    return Batch(
-        ids=ids[:, :-1].flatten(),
-        positions=places % window_tokens,
-        spans=tuple(Span(index * window_tokens, (index + 1) * window_tokens) for index in range(number)),
-        sources=places,
-        targets=ids[:, 1:].flatten(),
-        owners=places // window_tokens,
-        ends=torch.arange(1, number + 1) * window_tokens - 1,
-        num_row_tokens=len(places),
-        where=("random tokens",) * number,
-    )
+    ids = np.random.default_rng(0).integers(vocabulary, size=(number, window_tokens + 1))
+    return pack_windows([Window(row, (0,), "random tokens") for row in ids])

@@ -16,8 +16,13 @@ class Derived:
     """A value and where it comes from, in words."""
 
     name: str
-    value: float | int | str
+    value: float | int
     source: str
+
+    @property
+    def shown(self) -> str:
+        """The value for people."""
+        return f"{self.value:,}" if isinstance(self.value, int) else f"{self.value:g}"
 
 
 def best_batch_tokens(tokens: float) -> float:

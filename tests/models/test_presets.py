@@ -12,7 +12,7 @@ def test_counts_are_those_of_the_model(name: str) -> None:
     model = new_model(preset, 400, 64, seed=0)
     matrices = sum(weight.numel() for each, weight in model.named_parameters() if weight.ndim == 2 and "layers" in each)
     assert matrices == preset.num_weights
-    assert model.get_input_embeddings().weight.numel() == preset.num_embedding_weights(400)
+    assert model.get_input_embeddings().weight.numel() == 400 * preset.width
     assert preset.num_weights == pytest.approx(float(name.removesuffix("m")) * 1e6, rel=0.2)
 
 
