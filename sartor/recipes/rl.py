@@ -53,10 +53,12 @@ HELD_OUT_SEED = 2**31  # apart from every batch's: the same draws whenever the h
 
 @dataclass(frozen=True)
 class Method:
-    """What PPO and GRPO differ in. `estimate()` makes a new one, as it changes from batch to batch."""
+    """What PPO and GRPO differ in. `estimate()` makes a new one, as it changes from batch to batch. `holds_reference`:
+    its rewards or its loss hold the policy to the reference."""
 
     name: str
     with_value: bool
+    holds_reference: bool
     normalise: Normalise
     estimate: Callable[[], Estimate]
     loss: Callable[[Actors], RolloutLoss]
@@ -210,6 +212,7 @@ def rollout_sizes(config: RolloutSettings, method: Method) -> RolloutSizes:
         temperature=config.temperature,
         unfinished_penalty=config.unfinished_penalty,
         normalise=method.normalise,
+        holds_reference=method.holds_reference,
         traced_answers=config.traced_answers,
         seed=config.seed,
     )

@@ -20,6 +20,7 @@ def ppo_method(config: PpoSettings) -> Method:
     return Method(
         "PPO",
         with_value=True,
+        holds_reference=True,
         normalise="tokens",
         estimate=lambda: ValueEstimate(values),
         loss=lambda actors: RolloutLoss(
@@ -38,6 +39,7 @@ def grpo_method(config: GrpoSettings) -> Method:
     return Method(
         "GRPO",
         with_value=False,
+        holds_reference=config.kl_coefficient > 0,
         normalise=config.normalise,
         estimate=lambda: GroupEstimate(config.answers, config.baseline, config.scale),
         loss=lambda actors: RolloutLoss(

@@ -18,8 +18,8 @@ from sartor.data.packing import Batch, RowsBatch, pack_groups
 class Episode:
     """One answer: `row` is prompt and answer with the answer's tokens trained.
 
-    All tensors are float32 [answer tokens]: log-probabilities under the policy that sampled and under the reference,
-    advantages, and with a value function the values then and what they should have been.
+    All tensors are float32 [answer tokens]: log-probabilities under the policy that sampled, and under the reference if
+    the policy is held to it, advantages, and with a value function the values then and what they should have been.
     """
 
     row: Rendered
@@ -27,7 +27,7 @@ class Episode:
     score: float
     finished: bool
     log_probs: Tensor
-    reference: Tensor
+    reference: Tensor | None
     advantages: Tensor
     values: Tensor | None = None
     returns: Tensor | None = None
@@ -35,11 +35,6 @@ class Episode:
     @property
     def length(self) -> int:
         return self.row.num_trained
-
-    @property
-    def kl(self) -> float:
-        """Σ log p - log p_ref over the answer, in nats: an estimate of how far the policy is from the reference."""
-        return float((self.log_probs - self.reference).sum())
 
 
 @dataclass(frozen=True)
@@ -97,11 +92,12 @@ class PackedAnswers:
 class EpisodeBatch(RowsBatch):
     """A micro-batch of one role: `rows` packed, and for each of their trained tokens [N] what the role learns from.
 
-    The policy reads old (log-probabilities), reference and advantages; the value function old (values) and returns.
+    The policy reads old (log-probabilities; None where this is the only step on these answers: they are its own then),
+    reference and advantages; the value function old (values) and returns.
     `weights` are each token's share of the step's loss; `num_tokens_of_step` are all answers' tokens.
     """
 
-    old: Tensor
+    old: Tensor | None
     weights: Tensor
     num_tokens_of_step: int
     advantages: Tensor | None = None
@@ -123,7 +119,7 @@ class EpisodeBatch(RowsBatch):
         return replace(
             self,
             rows=self.rows.to(device),
-            old=self.old.to(device),
+            old=moved(self.old),
             weights=self.weights.to(device),
             advantages=moved(self.advantages),
             reference=moved(self.reference),
@@ -176,7 +172,7 @@ def episodes_of(state: dict[str, Tensor]) -> list[Episode]:
             int(state["prompts"][index]),
             float(state["scores"][index]),
             bool(state["finished"][index]),
-            **{name: column[index] for name, column in columns.items()},
+            **{"reference": None} | {name: column[index] for name, column in columns.items()},
         )
         for index, (ids, length, where) in enumerate(zip(rows, lengths, places, strict=True))
     ]

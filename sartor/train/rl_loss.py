@@ -37,7 +37,7 @@ class RolloutLoss:
         log_probs = token_log_probs(states, head, batch.rows.targets, self.actors.temperature)
         loss, metrics = policy_loss(
             log_probs,
-            batch.old,
+            log_probs if batch.old is None else batch.old,
             batch.advantages,
             batch.weights,
             self.clip_low,
@@ -53,7 +53,7 @@ class RolloutLoss:
         return loss, metrics
 
     def _value(self, model: nn.Module, batch: EpisodeBatch) -> tuple[Tensor, dict[str, float]]:
-        assert batch.returns is not None and self.actors.value_head is not None
+        assert batch.returns is not None and batch.old is not None and self.actors.value_head is not None
         self.actors.act(VALUE)
         values = token_values(model, self.actors.value_head, batch.rows)
         loss, metrics = clipped_value_loss(values, batch.old, batch.returns, batch.weights, self.value_clip)

@@ -5,7 +5,7 @@ Everything is a function of seed, step and weights, so a run that goes on sample
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ from sartor.train.traces import Trace, TraceLog, token_texts
 
 METRIC = "metric:"
 LARGE_PRIME = 1_000_003
+FEWEST_LOOKED_AT = 2
 
 
 @dataclass(frozen=True)
@@ -65,12 +66,18 @@ class RolloutSizes:
     temperature: float
     unfinished_penalty: float
     normalise: Normalise
+    holds_reference: bool
     traced_answers: int
     seed: int
 
     @property
     def steps_per_batch(self) -> int:
         return self.passes * self.minibatches
+
+    @property
+    def looked_at(self) -> int:
+        """Answers whose log-probabilities are computed to be told, where learning does without them."""
+        return max(self.traced_answers, FEWEST_LOOKED_AT)
 
 
 class RolloutSource:
@@ -138,11 +145,21 @@ class RolloutSource:
                  for place in range(len(asked))]  # fmt: skip
         found = answered(self.actors, asked, seeds, settings.max_new_tokens, self.rewards)
         lengths = [row.num_trained for row in found.rows]
-        old, reference, values = self._looked_at(batch, found)
+        seen = self._looked_at(batch, found)
+        # Where learning does without them, the sampler's own are taken: the trainer's differ from them by rounding.
+        log_probs = [
+            seen.policy.get(index, torch.tensor(answer.log_probs)) for index, answer in enumerate(found.answers)
+        ]
+        held = [seen.reference[index] for index in range(len(found.rows))] if self.settings.holds_reference else None
+        values = [seen.values[index] for index in range(len(found.rows))] if seen.values else None
         penalty = torch.tensor([0.0 if each.finished else settings.unfinished_penalty for each in found.answered])
         scores = torch.tensor(found.scores) - penalty
-        all_values = None if values is None else joined(values)
-        sampled = Sampled(scores, joined(old) - joined(reference), lengths, all_values)
+        sampled = Sampled(
+            scores,
+            torch.zeros(sum(lengths)) if held is None else joined(log_probs) - joined(held),
+            lengths,
+            None if values is None else joined(values),
+        )
         estimated = self.estimate(sampled)
         advantages = estimated.advantages.split(lengths)
         returns = None if estimated.returns is None else estimated.returns.split(lengths)
@@ -152,68 +169,83 @@ class RolloutSource:
                 found.prompts[index],
                 found.scores[index],
                 found.answered[index].finished,
-                old[index],
-                reference[index],
+                log_probs[index],
+                None if held is None else held[index],
                 advantages[index],
                 None if values is None else values[index],
                 None if returns is None else returns[index],
             )
             for index, row in enumerate(found.rows)
         ]
-        gaps = (joined(old) - torch.tensor([value for answer in found.answers for value in answer.log_probs])).abs()
+        apart = [own - torch.tensor(found.answers[index].log_probs) for index, own in seen.policy.items()]
+        gaps = joined(apart).abs()
+        kls = {index: float((log_probs[index] - own).sum()) for index, own in seen.reference.items()}
         metrics = {
             **found.measures(),
-            "kl": statistics.fmean(each.kl for each in self.episodes),
-            "entropy": -float(joined(old).mean()),  # of samples at this temperature the mean of -log p is the entropy
+            "kl": statistics.fmean(kls.values()),
+            "entropy": -float(joined(log_probs).mean()),  # of samples at this temperature -log p has it as its mean
             "log_prob_gap": float(gaps.max()),
             "log_prob_gap_mean": float(gaps.mean()),
             **estimated.metrics,
         }
         self._metrics = dict(sorted(metrics.items()))  # a saved state has no other order
-        self._trace(step, asked, estimated.rewards.split(lengths))
+        self._trace(step, asked, estimated.rewards.split(lengths), seen.reference, kls)
 
-    def _looked_at(
-        self, batch: int, found: "AnsweredPrompts"
-    ) -> tuple[list[Tensor], list[Tensor], list[Tensor] | None]:
-        """Log-probabilities under policy and reference and values of each answer's tokens, computed in the very
-        micro-batches of the first pass, so that the first update begins at ratio 1."""
-        has_values = self.actors.value_head is not None
+    def _looked_at(self, batch: int, found: "AnsweredPrompts") -> "LookedAt":
+        """What policy, reference and value function say of the answers, as far as learning needs it: of all answers,
+        computed in the very micro-batches of the first pass, so that the first update begins at ratio 1. What is only
+        to be told, such as how far the policy is from a reference that nothing holds it to, is computed of a few."""
+        settings, actors = self.settings, self.actors
+        chosen = [self._minibatch(batch, 0, place, found.prompts) for place in range(settings.minibatches)]
+        few = [list(range(min(settings.looked_at, len(found.rows))))]
+        has_values = actors.value_head is not None
+        several_steps = settings.steps_per_batch > 1 or has_values
+        return LookedAt(
+            self._computed(found, chosen if several_steps else few, actors.policy_log_probs),
+            self._computed(found, chosen if settings.holds_reference else few, actors.reference_log_probs),
+            self._computed(found, chosen, actors.values) if has_values else {},
+        )
+
+    def _computed(
+        self, found: "AnsweredPrompts", parts: Sequence[Sequence[int]], compute: Callable[[Batch], Tensor]
+    ) -> dict[int, Tensor]:
+        """A column of each answer of the `parts`, whose micro-batches hold no answers of two parts."""
         device = next(self.actors.model.parameters()).device
-        seen: dict[int, list[Tensor]] = {}
-        for minibatch in range(self.settings.minibatches):
-            chosen = self._minibatch(batch, 0, minibatch, found.prompts)
+        computed: dict[int, Tensor] = {}
+        for chosen in parts:
             rows = [found.rows[index] for index in chosen]
             for groups in self._groups(rows, [found.prompts[index] for index in chosen]):
                 packed = PackedAnswers.of(groups)
-                moved = packed.batch.to(device)
-                columns = [self.actors.policy_log_probs(moved), self.actors.reference_log_probs(moved)]
-                if has_values:
-                    columns.append(self.actors.values(moved))
-                lengths = [rows[place].num_trained for place in packed.order]
-                parts = [column.cpu().split(lengths) for column in columns]
-                for place, own in zip(packed.order, zip(*parts, strict=True), strict=True):
-                    seen[chosen[place]] = list(own)
-        in_order = [seen[index] for index in range(len(found.rows))]
-        old, reference = [each[0] for each in in_order], [each[1] for each in in_order]
-        return old, reference, [each[2] for each in in_order] if has_values else None
+                column = compute(packed.batch.to(device)).cpu()
+                own = column.split([rows[place].num_trained for place in packed.order])
+                computed |= {chosen[place]: each for place, each in zip(packed.order, own, strict=True)}
+        return computed
 
-    def _trace(self, step: int, asked: Sequence[AskedPrompt], rewards: Sequence[Tensor]) -> None:
+    def _trace(
+        self,
+        step: int,
+        asked: Sequence[AskedPrompt],
+        rewards: Sequence[Tensor],
+        reference: Mapping[int, Tensor],
+        kls: Mapping[int, float],
+    ) -> None:
         if self.traces is None:
             return
         decode = self.actors.chat.decode
-        for episode, own in list(zip(self.episodes, rewards, strict=True))[: self.settings.traced_answers]:
+        traced = list(zip(self.episodes, rewards, strict=True))[: self.settings.traced_answers]
+        for index, (episode, own) in enumerate(traced):
             trace = Trace(
                 step=step + 1,
                 prompt=decode(asked[episode.prompt].ids),
                 tokens=token_texts(decode, episode.row.ids[-episode.length :]),
                 log_probs=episode.log_probs.tolist(),
-                reference_log_probs=episode.reference.tolist(),
+                reference_log_probs=reference[index].tolist(),
                 advantages=episode.advantages.tolist(),
                 rewards=own.tolist(),
                 values=None if episode.values is None else episode.values.tolist(),
                 score=episode.score,
                 finished=episode.finished,
-                kl=episode.kl,
+                kl=kls[index],
                 where=episode.row.where,
             )
             self.traces.append([trace])
@@ -240,14 +272,15 @@ class RolloutSource:
     ) -> list[EpisodeBatch]:
         lengths = [each.length for each in episodes]
         weights = token_weights(lengths, self.settings.normalise, num_tokens, num_answers, self.settings.max_new_tokens)
+        several_steps = self.settings.steps_per_batch > 1 or episodes[0].values is not None
         batches = [
             EpisodeBatch(
                 batch,
-                joined([each.log_probs for each in episodes]),
+                joined([each.log_probs for each in episodes]) if several_steps else None,
                 weights,
                 num_tokens,
                 advantages=joined([each.advantages for each in episodes]),
-                reference=joined([each.reference for each in episodes]),
+                reference=joined([each.reference for each in episodes]) if self.settings.holds_reference else None,
             )
         ]
         if episodes[0].values is not None:
@@ -255,6 +288,15 @@ class RolloutSource:
             even = torch.full((sum(lengths),), 1.0 / num_tokens)
             batches.append(EpisodeBatch(batch, joined(values), even, num_tokens, returns=joined(returns)))
         return batches
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """By the answer's index: log-probabilities under policy and reference, values (none without a value function)."""
+
+    policy: dict[int, Tensor]
+    reference: dict[int, Tensor]
+    values: dict[int, Tensor]
 
 
 @dataclass(frozen=True)

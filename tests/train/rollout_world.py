@@ -24,7 +24,7 @@ from tests import tiny_models
 
 SIZES = RolloutSizes(
     prompts=4, answers=3, passes=2, minibatches=2, micro_batch_tokens=60, max_new_tokens=8, temperature=0.9,
-    unfinished_penalty=0.5, normalise="tokens", traced_answers=2, seed=3,
+    unfinished_penalty=0.5, normalise="tokens", holds_reference=True, traced_answers=2, seed=3,
 )  # fmt: skip
 PENALTY = ValueSettings(
     kl_coefficient=0.1, kl_target=1.0, kl_horizon=50.0, discount=1.0, decay=0.9, normalise_reward=True,

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sartor.base.tensor_file import TensorFile, read_tensors
+from sartor.data.packing import Batch
 from sartor.train.actors import POLICY, VALUE
 from sartor.train.episodes import EpisodeBatch
 from sartor.train.objectives.policy import Normalise
@@ -174,6 +175,51 @@ def test_the_ratio_is_one_in_the_first_update() -> None:
                 assert metrics["value_clip_share"] == 0.0
 
 
+@pytest.mark.parametrize("penalty", [0.0, 0.1])
+def test_answers_learnt_from_once_teach_the_same_without_being_computed_before(penalty: float) -> None:
+    """One pass takes the update's own log-probabilities for the old ones; of several, the first must agree with it."""
+    found, told = [], []
+    for passes in (1, 2):
+        of = world.actors(world.model(), with_value=False)
+        source = world.source(of, passes=passes, minibatches=1, holds_reference=penalty > 0, traced_answers=0)
+        loss_of = RolloutLoss(of, 0.2, 0.3, penalty)
+        batches = source.step(0)
+        assert {batch.old is None for batch in batches} == {passes == 1}
+        assert {batch.reference is None for batch in batches} == {penalty == 0}
+        metrics = [loss_of(of.model, batch, 1) for batch in batches]
+        for loss, _ in metrics:
+            loss.backward()  # type: ignore[no-untyped-call]
+        found.append({name: each.grad for name, each in of.model.named_parameters() if each.grad is not None})
+        assert sum(each["ratio"] for _, each in metrics) == pytest.approx(1)
+        told.append(source.metrics())
+    assert found[0].keys() == found[1].keys()
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=1e-4, atol=1e-6)
+    assert told[0]["entropy"] == pytest.approx(told[1]["entropy"], rel=1e-5)
+    assert 0 < told[0]["log_prob_gap_mean"] <= told[0]["log_prob_gap"] < 1e-4
+    if penalty:
+        assert told[0]["kl"] == pytest.approx(told[1]["kl"], rel=1e-4)
+
+
+def test_what_only_is_told_is_computed_of_a_few_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = world.actors(world.model(), with_value=False)
+    sizes: list[int] = []
+    reference = of.reference_log_probs
+
+    def counted(batch: Batch) -> torch.Tensor:
+        sizes.append(len(batch.where))
+        return reference(batch)
+
+    monkeypatch.setattr(of, "reference_log_probs", counted)
+    source = world.source(of, passes=1, minibatches=1, holds_reference=False, traced_answers=3)
+    source.step(0)
+    assert sum(sizes) == 3 and len(source.episodes) == 12
+    saved = source.state()
+    again = world.source(of, passes=1, minibatches=1, holds_reference=False, traced_answers=3)
+    again.load_state(saved)
+    assert again.metrics() == source.metrics() and all(each.reference is None for each in again.episodes)
+
+
 def test_metrics_stay_through_a_batch_and_say_what_was_sampled() -> None:
     source = world.source(world.actors(world.model()))
     seen = []
@@ -189,7 +235,8 @@ def test_metrics_stay_through_a_batch_and_say_what_was_sampled() -> None:
     assert told["answer_tokens"] == pytest.approx(sum(lengths) / len(lengths))
     assert told["finished_share"] == pytest.approx(sum(each.finished for each in source.episodes) / len(scores))
     assert told["reward"] == pytest.approx(told["reward_length"] + 0.1 * told["reward_finished"])
-    assert told["kl"] == pytest.approx(sum(each.kl for each in source.episodes) / len(scores))
+    apart = [float((each.log_probs - each.reference).sum()) for each in source.episodes if each.reference is not None]
+    assert told["kl"] == pytest.approx(sum(apart) / len(scores))
     assert 0 < told["log_prob_gap_mean"] <= told["log_prob_gap"] < 1e-4
     assert {"kl_coefficient", "explained_variance"} <= told.keys()
     assert 0 < told["entropy"] < 2 * math.log(400)
@@ -246,11 +293,14 @@ def test_traces_are_written_once_a_batch(tmp_path: Path) -> None:
     last, episode = traces[-1], source.episodes[1]
     assert last.score == pytest.approx(episode.score, rel=1e-5) and last.finished is episode.finished
     assert last.log_probs == pytest.approx(episode.log_probs.tolist(), rel=1e-5)
+    assert episode.reference is not None
     assert last.reference_log_probs == pytest.approx(episode.reference.tolist(), rel=1e-5)
     assert "".join(last.tokens) == source.actors.chat.decode(episode.row.ids[-episode.length :])
     assert last.values is not None and episode.values is not None
     assert last.values == pytest.approx(episode.values.tolist(), rel=1e-5)
-    assert last.where == episode.row.where and last.kl == pytest.approx(episode.kl, rel=1e-4, abs=1e-6)
+    assert last.where == episode.row.where and last.kl == pytest.approx(
+        float((episode.log_probs - episode.reference).sum()), rel=1e-4, abs=1e-6
+    )
 
 
 def test_every_answer_has_draws_of_its_own() -> None:
