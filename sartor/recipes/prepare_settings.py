@@ -34,7 +34,13 @@ class PrepareConfig(Config):
     near_duplicates: Scope = Field(
         "all", description="keep one of texts that are nearly the same: in all, or of each source"
     )
+    duplicate_rules: dict[Literal["exact", "near", "verification"], dict[str, Any]] = Field(
+        {}, description="other rules for these searches, such as near: {keep: earliest} (in --config only)"
+    )
     decontaminate: list[str] = Field([], description="tasks whose test rows may not stand in the documents")
+    decontamination_rule: dict[str, Any] = Field(
+        {}, description="another rule for that, such as {gram_words: 8} (in --config only)"
+    )
     quality_examples: Path | None = Field(
         None, description='rows of good texts ({"text": …}): keep documents that read like them'
     )
@@ -53,6 +59,13 @@ class PrepareConfig(Config):
     def _no_setting_without_effect(self) -> Self:
         if self.thresholds and self.preset == "none":
             raise ValueError("`thresholds` change a preset's filters, and `preset` is none")
+        if self.decontamination_rule and not self.decontaminate:
+            raise ValueError("`decontamination_rule` is of the tasks that `decontaminate` names; give both")
+        for search, scope in (("exact", self.exact_duplicates), ("near", self.near_duplicates)):
+            if scope == "none" and search in self.duplicate_rules:
+                raise ValueError(f"`duplicate_rules` has a rule for {search} duplicates, which are not looked for")
+        if self.near_duplicates == "none" and "verification" in self.duplicate_rules:
+            raise ValueError("`duplicate_rules` verifies near-duplicates, which are not looked for")
         if self.quality_min_score is not None and self.quality_examples is None:
             raise ValueError("`quality_min_score` is of the classifier that `quality_examples` teaches; give both")
         return self

@@ -6,14 +6,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
+from sartor.base.configuration import Layer, build
 from sartor.base.durable import file_sha256
-from sartor.base.errors import DataError
+from sartor.base.errors import DataError, UsageError
 from sartor.data.decontamination.held_out import held_out_texts
 from sartor.data.decontamination.step import Decontaminate, Decontamination
 from sartor.data.document_folder import DocumentFolder, DocumentWriter
-from sartor.data.duplicates.signatures import EVERYTHING, ExactDuplicates, NearDuplicates
+from sartor.data.duplicates.signatures import EVERYTHING, ExactDuplicates, NearDuplicates, Rule
+from sartor.data.duplicates.verify import Verification
 from sartor.data.filters.language import Language
 from sartor.data.filters.main_text import MainText
 from sartor.data.filters.personal_data.kinds import KINDS
@@ -31,6 +33,7 @@ from sartor.data.pipeline.shard import Change, Signer
 from sartor.recipes import prepare_quality
 from sartor.recipes.prepare_settings import PrepareConfig, Scope
 
+AnyRule = TypeVar("AnyRule", bound=Rule)
 FILES = ("url_blocklist", "url_hard_words", "url_soft_words", "url_parts_of_words", "quality_examples")
 FINGERPRINT_DIGITS = 16
 MIN_SCORE = 0.5  # as likely good as not, were good and other texts equally frequent
@@ -90,9 +93,25 @@ def open_source(source: Path) -> DocumentFolder:
 
 
 def search_of(config: PrepareConfig) -> DuplicateSearch | None:
-    exact = None if config.exact_duplicates == "none" else ExactDuplicates(scope=_scope(config.exact_duplicates))
-    near = None if config.near_duplicates == "none" else NearDuplicates(scope=_scope(config.near_duplicates))
-    return None if exact is None and near is None else DuplicateSearch(exact, near)
+    """UsageError for rules that cannot be."""
+    exact = _rule(ExactDuplicates, config, "exact", config.exact_duplicates)
+    near = _rule(NearDuplicates, config, "near", config.near_duplicates)
+    if exact is not None and near is not None and exact.keep != near.keep:
+        raise UsageError(
+            f"of exact duplicates the {exact.keep} stays, of near ones the {near.keep}: two searches could each drop "
+            "the other's survivor",
+            hint="give both rules in duplicate_rules the same `keep`",
+        )
+    verification = None
+    if near is not None and "verification" in config.duplicate_rules:
+        grams = {"gram_words": near.match.gram_words}
+        verification = build(Verification, Layer(config.duplicate_rules["verification"]), Layer(grams))
+    return None if exact is None and near is None else DuplicateSearch(exact, near, verification)
+
+
+def _rule(rule: type[AnyRule], config: PrepareConfig, search: Literal["exact", "near"], scope: Scope) -> AnyRule | None:
+    given = Layer(config.duplicate_rules.get(search, {}))
+    return None if scope == "none" else build(rule, Layer({"scope": _scope(scope)}), given)
 
 
 def write_sample(whole: DocumentFolder, path: Path) -> DocumentFolder:
@@ -153,7 +172,8 @@ def _filters(config: PrepareConfig, out: Path) -> Sequence[Step]:
     if config.preset != "none":
         steps.append(preset(config.preset, config.thresholds))
     if config.decontaminate:
-        steps.append(Decontaminate(Decontamination(tasks=tuple(config.decontaminate))))
+        tasks = {"tasks": tuple(config.decontaminate)}
+        steps.append(Decontaminate(build(Decontamination, Layer(config.decontamination_rule), Layer(tasks))))
     if config.quality_examples is not None:
         score = MIN_SCORE if config.quality_min_score is None else config.quality_min_score
         steps.append(Quality(str(out / prepare_quality.FOLDER), score))

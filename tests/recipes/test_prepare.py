@@ -219,6 +219,14 @@ def test_the_cut_into_shards_does_not_matter(collected, prepared, tmp_path):
     assert json.loads(json.dumps(result.record)) == other
 
 
+def test_what_only_seems_nearly_the_same_stays_where_it_is_verified(collected, tmp_path):
+    run(config(collected, tmp_path / "out", duplicate_rules={"verification": {"least_similarity": 1.0}}))
+    record = json.loads((tmp_path / "out" / "report.json").read_text())
+    dropped = {step["name"]: step["dropped"] for step in record["steps"]}
+    assert dropped["duplicates"] == {"exact_duplicate": 1}
+    assert {"d7", "d8"} <= documents(tmp_path / "out").keys()
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -227,6 +235,11 @@ def test_the_cut_into_shards_does_not_matter(collected, prepared, tmp_path):
         ({"thresholds": {"gopher_qualty": {"min_words": 5}}}, "has no filter 'gopher_qualty'"),
         ({"thresholds": {"gopher_quality": {"min_wrds": 5}}}, "unknown key 'min_wrds'"),
         ({"quality_min_score": 0.7}, "give both"),
+        ({"decontamination_rule": {"gram_words": 8}}, "give both"),
+        ({"near_duplicates": "none", "duplicate_rules": {"near": {"keep": "latest"}}}, "are not looked for"),
+        ({"near_duplicates": "none", "duplicate_rules": {"verification": {}}}, "are not looked for"),
+        ({"duplicate_rules": {"near": {"keep": "latest"}}}, "each drop the other's survivor"),
+        ({"duplicate_rules": {"near": {"kep": "latest"}}}, "unknown key 'kep'"),
         ({"engine": "spark"}, "no engine 'spark'"),
     ],
 )

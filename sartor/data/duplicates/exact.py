@@ -1,4 +1,4 @@
-"""Texts and lines that are the same but for case, spacing and how their characters are composed.
+"""Texts that are the same but for case, spacing and how their characters are composed.
 
 A text's key is 64 bits of BLAKE2b of its normalised form. Among n different texts, n**2 / 2**65 pairs are expected to
 share a key by chance: 0.0003 in a hundred million.
@@ -20,12 +20,6 @@ class ExactMatch(Config):
     fold_case: bool = Field(default=True, description="texts that differ in case only are the same")
 
 
-class LineMatch(ExactMatch):
-    """Which lines are looked for in other documents; shorter ones (headings, dialogue) recur with good reason."""
-
-    least_characters: int = Field(default=60, ge=1, description="shorter lines are left alone")
-
-
 def normalised(text: str, fold_case: bool) -> str:
     """The form in which texts are compared: NFC, case folded if asked for, no space at either end."""
     if not text.isascii():
@@ -36,23 +30,6 @@ def normalised(text: str, fold_case: bool) -> str:
 def text_keys(texts: Sequence[str], settings: ExactMatch) -> np.ndarray:
     """uint64[texts]: equal for texts that are the same."""
     return keys_of(normalised(text, settings.fold_case) for text in texts)
-
-
-def line_keys(texts: Sequence[str], settings: LineMatch) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """int64[lines], the text of each line that is long enough; int64[lines], its number in that text; its key.
-
-    Lines are those of `str.split("\\n")`, numbered from 0; their length counts before and after normalisation.
-    """
-    owners, numbers, lines = [], [], []
-    for owner, text in enumerate(texts):
-        for number, line in enumerate(text.split("\n")):
-            if len(line) >= settings.least_characters:
-                line = normalised(line, settings.fold_case)
-                if len(line) >= settings.least_characters:
-                    owners.append(owner)
-                    numbers.append(number)
-                    lines.append(line)
-    return np.array(owners, np.int64), np.array(numbers, np.int64), keys_of(lines)
 
 
 def keys_of(names: Iterable[str]) -> np.ndarray:

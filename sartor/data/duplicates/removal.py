@@ -27,8 +27,8 @@ from sartor.data.duplicates.signature_files import SignatureFiles
 from sartor.data.duplicates.survivors import choose_survivors
 from sartor.data.duplicates.verify import ShardTables, Verification, keep_unverified
 
-DROPS = pa.schema([("row", pa.int64()), ("part", pa.int32()), ("duplicate_of", TEXT)])
-"""A row to drop: its place in the shard, the line of it (0 for whole documents), the id of what stays in its place."""
+DROPS = pa.schema([("row", pa.int64()), ("duplicate_of", TEXT)])
+"""A row to drop: its place in the shard, and the id of what stays in its place."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +108,12 @@ def _survivors(stays: np.ndarray) -> np.ndarray:
 def _drops(
     stays: np.ndarray, survivors: np.ndarray, ids: "_Ids", files: SignatureFiles, index: int
 ) -> Iterator[pa.Table]:
-    for first, batch in files.batches_of_file(index, "row", "part"):
+    for first, batch in files.batches_of_file(index, "row"):
         replaced = stays[first : first + batch.num_rows]
         gone = np.flatnonzero(replaced != np.arange(first, first + batch.num_rows))
         if len(gone):
             names = [ids[place] for place in np.searchsorted(survivors, replaced[gone]).tolist()]
-            columns = [batch["row"].take(pa.array(gone)), batch["part"].take(pa.array(gone)), pa.array(names, TEXT)]
+            columns = [batch["row"].take(pa.array(gone)), pa.array(names, TEXT)]
             yield pa.table(columns, schema=DROPS)
 
 

@@ -1,11 +1,10 @@
 """What a document is recognised by: the first phase of finding duplicates, a pure function of a table of documents.
 
-A table of signatures has a row for each document (or line) that can be compared, and no text:
+A table of signatures has a row for each document that can be compared, and no text:
 
     id     large_string  the document's id
     shard  int32         the number of the file of documents it stands in
     row    int64         its row there, from 0
-    part   int32         the line's number in the document; 0 where whole documents are compared
     rank   uint64        the document with the lowest rank is kept; see `Rule.keep`
     tie    uint64        decides between equal ranks: a hash of the document's id and text
     band_0, band_1, …    uint64: two rows that agree in any of these columns are duplicates
@@ -28,7 +27,7 @@ from pydantic import Field, field_validator
 from sartor.base.configuration import Config
 from sartor.base.durable import replace_file
 from sartor.data.documents import SCHEMA
-from sartor.data.duplicates.exact import ExactMatch, LineMatch, keys_of, line_keys, text_keys
+from sartor.data.duplicates.exact import ExactMatch, keys_of, text_keys
 from sartor.data.duplicates.minhash import MinHash, band_hashes
 from sartor.data.duplicates.words import mix
 
@@ -70,29 +69,17 @@ class NearDuplicates(Rule):
     match: MinHash = MinHash()
 
 
-class DuplicateLines(Rule):
-    """Long lines that stand in a document before, or in another document."""
-
-    match: LineMatch = LineMatch()
-
-
 def exact_signatures(documents: pa.Table, settings: ExactDuplicates, shard: int, first_row: int = 0) -> pa.Table:
     """One row for each document; `first_row` is where this table begins in its shard."""
     keys = text_keys(documents["text"].to_pylist(), settings.match)
     rows = np.arange(len(documents))
-    return _signatures(documents, settings, shard, first_row, rows, np.zeros(len(rows), np.int64), keys[:, None])
+    return _signatures(documents, settings, shard, first_row, rows, keys[:, None])
 
 
 def near_signatures(documents: pa.Table, settings: NearDuplicates, shard: int, first_row: int = 0) -> pa.Table:
     """One row for each document that has an n-gram; `first_row` is where this table begins in its shard."""
     rows, bands = band_hashes(documents["text"].to_pylist(), settings.match)
-    return _signatures(documents, settings, shard, first_row, rows, np.zeros(len(rows), np.int64), bands)
-
-
-def line_signatures(documents: pa.Table, settings: DuplicateLines, shard: int, first_row: int = 0) -> pa.Table:
-    """One row for each line that is long enough; `first_row` is where this table begins in its shard."""
-    rows, numbers, keys = line_keys(documents["text"].to_pylist(), settings.match)
-    return _signatures(documents, settings, shard, first_row, rows, numbers, keys[:, None])
+    return _signatures(documents, settings, shard, first_row, rows, bands)
 
 
 def write_signatures(path: Path, tables: Iterable[pa.Table]) -> None:
@@ -110,9 +97,8 @@ def write_signatures(path: Path, tables: Iterable[pa.Table]) -> None:
 
 
 def _signatures(
-    documents: pa.Table, rule: Rule, shard: int, first_row: int,
-    rows: np.ndarray, parts: np.ndarray, keys: np.ndarray,
-) -> pa.Table:  # fmt: skip
+    documents: pa.Table, rule: Rule, shard: int, first_row: int, rows: np.ndarray, keys: np.ndarray
+) -> pa.Table:
     if rule.scope != EVERYTHING:
         scopes = keys_of(_scopes(documents, rule.scope, shard))
         keys = mix(keys ^ scopes[rows, None])
@@ -122,7 +108,6 @@ def _signatures(
         "id": documents["id"].take(pa.array(rows)),
         "shard": pa.array(np.full(len(rows), shard, np.int32)),
         "row": pa.array(rows.astype(np.int64) + first_row),
-        "part": pa.array(parts.astype(np.int32)),
         "rank": pa.array(_RANKS[rule.keep](documents)[rows]),
         "tie": pa.array(ties[rows]),
     } | {f"band_{number}": pa.array(band) for number, band in enumerate(keys.T)}

@@ -99,7 +99,7 @@ def load_quality(folder: Path) -> QualityModel:
 class Quality:
     """Step: drops documents that the classifier in folder `model` scores below `min_score`.
 
-    Its reason is `quality_below_threshold`. `share_threshold` finds the score that keeps a wanted share.
+    Its reason is `quality_below_threshold`.
     """
 
     model: str
@@ -118,14 +118,6 @@ class Quality:
         scores = _loaded(folder, file_sha256(folder / WEIGHTS)).scores(documents["text"])
         reasons = ["quality_below_threshold" if score < self.min_score else None for score in scores]
         return Outcome(documents, pa.array(reasons, TEXT))
-
-
-def share_threshold(scores: npt.NDArray[np.float64], share: float) -> float:
-    """The `min_score` that keeps this share of documents like the ones with these scores (at least one of them)."""
-    if not 0 < share <= 1:
-        raise UsageError(f"a share to keep lies between 0 and 1, not {share}", hint="for instance 0.3")
-    kept = max(1, round(share * len(scores)))
-    return float(np.sort(scores)[-kept])
 
 
 @functools.lru_cache(maxsize=2)

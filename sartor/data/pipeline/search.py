@@ -17,6 +17,7 @@ from sartor.data.duplicates.signatures import (
     near_signatures,
 )
 from sartor.data.duplicates.verdicts import EXACT_REASON, NEAR_REASON, verdicts
+from sartor.data.duplicates.verify import Verification
 from sartor.data.pipeline.journal import Entry
 from sartor.data.pipeline.shard import Signer, verdict_path
 
@@ -25,10 +26,12 @@ DONE = "done.json"
 
 @dataclass(frozen=True)
 class DuplicateSearch:
-    """Same texts, nearly same texts, or both; None is not looked for. `memory_bytes` bounds what the search takes."""
+    """Same texts, nearly same texts, or both; None is not looked for. `verification` reads what seems nearly the same
+    once more. `memory_bytes` bounds what the search takes."""
 
     exact: ExactDuplicates | None
     near: NearDuplicates | None
+    verification: Verification | None = None
     memory_bytes: int | None = None
 
     def signers(self) -> dict[str, Signer]:
@@ -58,8 +61,22 @@ class DuplicateSearch:
         if not signed:
             return
         paths = [verdict_path(out, shard.number).with_name(f"{reason}-{shard.number:05d}.parquet") for shard in signed]
-        find_duplicates([out / shard.outputs[reason].name for shard in signed], paths, self.memory_bytes)
+        kept = {shard.number: out / shard.outputs["kept"].name for shard in signed}
+        find_duplicates(
+            [out / shard.outputs[reason].name for shard in signed],
+            paths,
+            self.memory_bytes,
+            self.verification if reason == NEAR_REASON else None,
+            lambda number: _tables(kept[number]),
+        )
         yield from zip((shard.number for shard in signed), paths, strict=True)
+
+
+def _tables(path: Path) -> Iterator[pa.Table]:
+    """A shard's documents in bounded pieces."""
+    with pq.ParquetFile(path) as file:
+        for group in range(file.num_row_groups):
+            yield file.read_row_group(group)
 
 
 def _write_verdict(out: Path, shard: Entry, drops: Mapping[str, Path | None]) -> None:

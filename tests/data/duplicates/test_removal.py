@@ -16,19 +16,17 @@ from hypothesis import strategies as st
 from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.data.duplicates import buckets
 from sartor.data.duplicates.budget import budget_for
-from sartor.data.duplicates.exact import ExactMatch, LineMatch
+from sartor.data.duplicates.exact import ExactMatch
 from sartor.data.duplicates.minhash import MinHash
 from sartor.data.duplicates.removal import DROPS, find_duplicates
 from sartor.data.duplicates.signatures import (
-    DuplicateLines,
     ExactDuplicates,
     NearDuplicates,
     exact_signatures,
-    line_signatures,
     near_signatures,
     write_signatures,
 )
-from sartor.data.duplicates.verdicts import verdicts, without_lines
+from sartor.data.duplicates.verdicts import verdicts
 from sartor.data.duplicates.verify import Verification
 from tests.data.duplicates.planted import jaccard, planted_pair, search, table_of
 
@@ -168,32 +166,9 @@ def test_scopes_keep_copies_apart(tmp_path: Path) -> None:
         NearDuplicates(scope="dump")
 
 
-def test_lines_stay_once(tmp_path: Path) -> None:
-    notice = "All rights are reserved by the company and its  partners everywhere."
-    texts = {
-        "a": f"First.\n{notice}\nMore text that is only here, and which makes this one long.\n{notice}",
-        "b": f"{notice.upper()}\nB.",
-        "c": notice,
-        "d": "D.",
-    }
-    shards = [table_of({name: texts[name] for name in "ab"}), table_of({name: texts[name] for name in "cd"})]
-    rule = DuplicateLines(match=LineMatch(least_characters=30))
-    _, found = search(tmp_path, shards, rule, line_signatures)
-    assert (found.compared, found.dropped) == (5, 3)
-    first, second = (
-        without_lines(shard, pq.read_table(tmp_path / f"{number}.drops")) for number, shard in enumerate(shards)
-    )
-    assert first.documents["text"].to_pylist() == [texts["a"].removesuffix("\n" + notice), "B."]
-    assert second.reasons.to_pylist() == ["only_duplicate_lines", None]
-    assert second.documents["text"].to_pylist() == [notice, "D."]
-    assert first.counts == {"duplicate lines removed": 2}
-    tail = without_lines(shards[0].slice(1), pq.read_table(tmp_path / "0.drops"), first_row=1)
-    assert tail.documents["text"].to_pylist() == ["B."]
-
-
 def test_verdicts_name_the_reason_and_the_survivor() -> None:
     def drops(*rows: tuple[int, str]) -> pa.Table:
-        return pa.table([[row for row, _ in rows], [0] * len(rows), [name for _, name in rows]], schema=DROPS)
+        return pa.table([[row for row, _ in rows], [name for _, name in rows]], schema=DROPS)
 
     found = verdicts(4, {"exact_duplicate": drops((1, "a")), "near_duplicate": drops((1, "b"), (3, "b"))})
     assert found.to_pydict() == {
@@ -255,7 +230,7 @@ def test_memory_stays_within_what_was_said(tmp_path: Path) -> None:
         keys = draw.integers(0, 1_500_000, (2, count)).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         keys[0] = draw.integers(0, 2**63, count)
         ids = [f"{shard}-{row}" for row in range(count)]
-        numbers = [np.full(count, shard), np.arange(count), np.zeros(count), np.arange(count)]
+        numbers = [np.full(count, shard), np.arange(count), np.arange(count)]
         columns = [ids, *numbers, draw.integers(0, 2**63, count), *keys]
         table = pa.table(
             [pa.array(each, kind) for each, kind in zip(columns, schema.types, strict=True)], schema=schema

@@ -8,7 +8,7 @@ import pytest
 
 from sartor.base.errors import DataError, UsageError
 from sartor.data.documents import TEXT, documents_table
-from sartor.data.filters.quality import Quality, load_quality, share_threshold
+from sartor.data.filters.quality import Quality, load_quality
 from sartor.data.filters.quality_features import features_of
 from sartor.data.filters.quality_training import measure, train_quality
 
@@ -100,8 +100,6 @@ def test_the_step_drops_below_the_threshold(model, examples, tmp_path):
     outcome = Quality(str(tmp_path / "quality"), 0.5)(rows)
     assert outcome.documents.equals(rows)
     assert outcome.reasons.to_pylist() == [None] * 5 + ["quality_below_threshold"] * 5
-    scores = model.scores(rows["text"])
-    assert (scores >= share_threshold(scores, 0.3)).sum() == 3 and share_threshold(scores, 1) == scores.min()
 
 
 def test_what_cannot_be_used_is_refused(model, examples, tmp_path):
@@ -109,8 +107,6 @@ def test_what_cannot_be_used_is_refused(model, examples, tmp_path):
         train_quality(examples[0][:1] * 50, examples[1])
     with pytest.raises(UsageError):
         Quality("x", 2)
-    with pytest.raises(UsageError):
-        share_threshold(np.zeros(3), 0)
     with pytest.raises(DataError):
         load_quality(tmp_path)
     model.save(tmp_path / "old")
