@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_FOR_BENCH := $(VENV)/.ready-for-bench
 
-.PHONY: demo test crash-test lint models bench clean
+.PHONY: demo test pages crash-test fuzz lint models bench clean
 
 demo: $(READY)
 	@$(BIN)/sartor demo
@@ -17,6 +17,16 @@ test: $(READY)
 # The crash campaign in full: kills, power failures, full and failing disks, damage.
 crash-test: $(READY)
 	@$(BIN)/python -m tests.crash
+	@$(BIN)/python -m tests.serving.disconnects
+
+# The server's API with wrong, huge and evil requests, in full: some minutes.
+fuzz: $(READY)
+	@$(BIN)/python -m tests.fuzz
+
+# The pictures in docs/pages, taken by the tests of the pages (they need chromium).
+pages: $(READY)
+	@mkdir -p build/pages && SARTOR_SCREENSHOTS=build/pages $(BIN)/python -m pytest -q tests/serving/test_ui_pages.py
+	@for picture in docs/pages/*.png; do cp build/pages/$$(basename $$picture) $$picture; done
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -10,8 +10,8 @@ it comes. Sampling is counted. One step warms up and is not timed. Peak memory i
 side runs in a process of its own.
 
 Every answer has all its tokens: Sartor's engine goes on past end-of-turn tokens, TRL is forbidden to sample them
-(`min_new_tokens`). Both sides take the log-probabilities of their only update for the old ones; Sartor computes those of
-two answers once more, and under the reference, for the divergences that it reports.
+(`min_new_tokens`). Both sides take the log-probabilities of their only update for the old ones; Sartor computes those
+of two answers once more, and under the reference, for the divergences that it reports.
 
 The sides sample by draws of their own, so there are no losses to compare, and a group's advantages add up to nothing.
 What must agree but for chance are the mean reward and the entropy (nats a token), which both sides report: Sartor's is

@@ -28,7 +28,7 @@ RANKS = {
 LAZY_ENTRIES = {"recipes": ("run",), "choosing": ("run", "rescore")}
 LONGEST_FILE_LINES = 450
 HEAVY_LIBRARIES = {
-    "bitsandbytes", "daft", "datasets", "gguf", "jinja2", "matplotlib", "numpy", "openai", "pyarrow",
+    "bitsandbytes", "daft", "datasets", "gguf", "jinja2", "matplotlib", "numpy", "openai", "psycopg", "pyarrow",
     "pypdfium2", "ray", "resiliparse", "rich", "starlette", "tokenizers", "torch", "transformers", "uvicorn",
 }  # fmt: skip
 

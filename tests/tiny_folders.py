@@ -17,6 +17,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import BertProcessing
 from transformers import BertConfig, BertModel
 
+from sartor.models import hub
 from tests import tiny_models
 
 SHIPS = ("red", "green", "blue", "white", "black", "grey")
@@ -50,9 +51,9 @@ def embedding_model(folder: Path) -> Path:
 
 
 def use_embedder(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """`fetch` gives the embedder in `folder` wherever the documents are read."""
-    for module in ("sartor.choosing.retrieving", "sartor.retrieval.path", "sartor.recipes.index"):
-        patch.setattr(f"{module}.fetch", lambda name: folder)
+    """`minilm` is the embedder in `folder` wherever it is named."""
+    own = hub.fetch
+    patch.setattr(hub, "fetch", lambda name: folder if name == "minilm" else own(name))
 
 
 def write_rows(file: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config
 
-PATHS = ("prompt", "api", "rag", "finetune", "finetune+rag", "finetune+dpo")
+PATHS = ("prompt", "api", "rag", "api+rag", "finetune", "finetune+rag", "finetune+dpo")
 
 
 class ChooseConfig(Config):
@@ -22,7 +22,7 @@ class ChooseConfig(Config):
     paths: list[str] = Field(
         [],
         description=f"paths to measure, of {', '.join(PATHS)} (default: all that apply: those with rag where the task "
-        "has documents, finetune+dpo where it has preferences, api where one is named)",
+        "has documents, finetune+dpo where it has preferences, those with api where a remote model is named)",
     )
     budget: str = Field(
         "20m",
@@ -33,6 +33,13 @@ class ChooseConfig(Config):
     api: str | None = Field(None, description="name of a remote model to measure as a path of its own")
     api_base_url: str | None = Field(None, description="where it answers, such as https://api.openai.com/v1")
     api_key_env: str | None = Field(None, description="environment variable that holds the key")
+    api_budget: float | None = Field(
+        None,
+        gt=0,
+        exclude=True,  # no part of what is measured: a run that was stopped by it goes on with a higher one
+        description="US dollars that the remote model's answers may cost in all (default: no cap)",
+    )
+    prices: str | None = Field(None, description="file with the prices of remote models, before the shipped ones")
     machine_price: float = Field(
         0.10, ge=0, description="US dollars an hour of this machine, for the cost of local paths"
     )
@@ -50,6 +57,8 @@ class ChooseConfig(Config):
     def _whole_api(self) -> Self:
         if (self.api is None) != (self.api_base_url is None):
             raise ValueError("--api and --api-base-url belong together")
+        if self.api is None and not (self.api_budget is None and self.prices is None and self.api_key_env is None):
+            raise ValueError("--api-budget, --prices and --api-key-env are for a remote model: name it with --api")
         return self
 
 
@@ -67,7 +76,8 @@ def run(config: ChooseConfig) -> Outcome:
     from sartor.choosing.brief import make_brief
     from sartor.choosing.budget import parse_seconds
     from sartor.choosing.decide import write_choice
-    from sartor.choosing.fitting import ALIGNED, Fitting, applicable_paths, open_remote
+    from sartor.choosing.fitting import ALIGNED, Fitting, applicable_paths
+    from sartor.choosing.service import Service
     from sartor.choosing.task_pairs import read_task_pairs
     from sartor.data.task import Task
     from sartor.recipes.training import check_run, open_run
@@ -76,7 +86,7 @@ def run(config: ChooseConfig) -> Outcome:
     check_run(config, config.out)
     task = Task.load(config.task)
     names = applicable_paths(config, task)
-    remote = open_remote(config) if "api" in names else None
+    service = Service(config) if any(name.startswith("api") for name in names) else None
     brief = make_brief(task, config.base)
     pairs = read_task_pairs(task) if ALIGNED in names else None
     started = time.time()
@@ -86,7 +96,7 @@ def run(config: ChooseConfig) -> Outcome:
             f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
             f"{len(brief.test)} test rows"
         )
-        fitting = Fitting(config, brief, folder, share, remote, pairs)
+        fitting = Fitting(config, brief, folder, share, service, pairs)
         for name in names:
             fitting.fit(name)
         say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")

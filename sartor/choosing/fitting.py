@@ -19,11 +19,12 @@ from sartor.choosing.labels import PAIRS
 from sartor.choosing.measure import measure
 from sartor.choosing.prompting import Prompt, Tried, fit_prompt, prompt_candidates
 from sartor.choosing.retrieving import Library, build_library, enough_passages, fit_retrieval
+from sartor.choosing.service import SERVICE_FILE, Service
 from sartor.choosing.task_pairs import TaskPairs
 from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
 from sartor.data.task import Task
 from sartor.generation.local import LocalModel
-from sartor.generation.remote import Remote
+from sartor.generation.protocol import Generator
 from sartor.models.hub import ModelLocation, lasting_name, locate
 from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, open_path
 
@@ -35,6 +36,7 @@ INTERRUPTED_FILE = "interrupted.json"  # of a path: how long it was fitted befor
 DESCRIPTIONS = {
     "prompt": "the base model with an instruction and worked examples",
     "api": "a remote model with an instruction and worked examples",
+    "api+rag": "the remote model reads passages found in the documents",
     "rag": "the base model reads passages found in the documents",
     "finetune": "the base model fine-tuned on the train rows",
     "finetune+rag": "the base model fine-tuned on train rows with passages, and reading passages",
@@ -47,23 +49,18 @@ def applicable_paths(config: ChooseConfig, task: Task) -> list[str]:
     lacking: dict[str, tuple[str, str]] = {}
     if task.documents is None:
         no_documents = ("the task has no documents", f"put them into {task.folder / 'documents'}")
-        lacking |= dict.fromkeys(("rag", "finetune+rag"), no_documents)
+        lacking |= dict.fromkeys(("rag", "api+rag", "finetune+rag"), no_documents)
     if task.preferences is None:
         record = "put pairs of a better and a worse answer there: `sartor prefer` records them"
         lacking[ALIGNED] = (f"there is no {task.folder / 'preferences.jsonl'}", record)
     if config.api is None:
-        lacking["api"] = ("no remote model is named", "give --api and --api-base-url")
+        no_model = ("no remote model is named", "give --api and --api-base-url")
+        lacking |= dict.fromkeys(("api", "api+rag"), no_model)
     for name in config.paths:
         if name in lacking:
             what, hint = lacking[name]
             raise UsageError(f"path {name} cannot be measured: {what}", where="--paths", hint=hint)
     return [name for name in PATHS if name not in lacking and (not config.paths or name in config.paths)]
-
-
-def open_remote(config: ChooseConfig) -> Remote:
-    """The remote model, not asked yet. UsageError for an address or key that cannot be one."""
-    assert config.api and config.api_base_url
-    return Remote(config.api, config.api_base_url, api_key_env=config.api_key_env)
 
 
 class Fitting:
@@ -75,14 +72,14 @@ class Fitting:
         brief: Brief,
         folder: RunFolder,
         share_seconds: float,
-        remote: Remote | None,
+        service: Service | None,
         pairs: TaskPairs | None,
     ):
         self.config, self.brief, self.folder, self.share_seconds = config, brief, folder, share_seconds
-        self.remote, self.pairs = remote, pairs
+        self.service, self.pairs = service, pairs
         self._base: LocalModel | None = None
         self._library: Library | None = None
-        self._prompt: Prompt | None = None
+        self._remote: Generator | None = None
         self._require_same_task()
 
     def fit(self, name: str) -> None:
@@ -98,8 +95,9 @@ class Fitting:
         share = Share(self.share_seconds, shared + _seconds_before(folder))
         fit = {
             "prompt": self._fit_prompt,
-            "api": self._fit_api,
+            "api": self._fit_prompt,
             "rag": self._fit_retrieval,
+            "api+rag": self._fit_retrieval,
             "finetune": self._fit_finetune,
             "finetune+rag": self._fit_finetune,
             ALIGNED: self._fit_aligned,
@@ -118,6 +116,7 @@ class Fitting:
                 "freshness_seconds": self._freshness(name, seconds),
                 **self._documents(library),
                 **self._preferences(name),
+                **self._service_findings(name),
             },
         )
         path.save(folder)
@@ -132,8 +131,7 @@ class Fitting:
             return
         answers.parent.mkdir(exist_ok=True)
         config = PathConfig.load(folder)
-        local = None if config.adapter or config.api_base_url else self.base
-        opened = open_path(config, folder, local)
+        opened = open_path(config, folder, None if config.adapter else self._model(name))
         usage = measure(
             opened.generator,
             self.brief,
@@ -167,16 +165,23 @@ class Fitting:
         return float(self.folder.read_json(LIBRARY_FILE)[part])
 
     @property
-    def prompt(self) -> Prompt:
-        """What the prompt path chose; the plain instruction where that path is not measured."""
-        if self._prompt is None:
-            path = self._path_folder("prompt")
-            if (path / FILE_NAME).is_file():
-                chosen = PathConfig.load(path)
-                self._prompt = Prompt(chosen.instruction, tuple(chosen.examples), "as prompting chose")
-            else:
-                self._prompt = Prompt(self.brief.task.instruction, (), "instruction, 0 examples")
-        return self._prompt
+    def remote(self) -> Generator:
+        if self._remote is None:
+            assert self.service is not None
+            self._remote = self.service.open(self.folder)
+        return self._remote
+
+    def _model(self, name: str) -> Generator:
+        """What the path asks, before anything is trained."""
+        return self.remote if name.startswith("api") else self.base
+
+    def _prompt_of(self, name: str) -> Prompt:
+        """What the path that only prompts chose; the plain instruction where that path is not measured."""
+        path = self._path_folder(name)
+        if not (path / FILE_NAME).is_file():
+            return Prompt(self.brief.task.instruction, (), "instruction, 0 examples")
+        chosen = PathConfig.load(path)
+        return Prompt(chosen.instruction, tuple(chosen.examples), "as prompting chose")
 
     @property
     def passages(self) -> int:
@@ -209,6 +214,11 @@ class Fitting:
             return {}
         return {"pairs": len(self.pairs.pairs), "pair_leaks": self.pairs.leaks.text(among=PAIRS)}
 
+    def _service_findings(self, name: str) -> dict[str, Any]:
+        if self.service is None or not name.startswith("api"):
+            return {}
+        return {"service": self.folder.read_json(SERVICE_FILE)}
+
     def _freshness(self, name: str, setup_seconds: float) -> float | None:
         """How long a changed document takes to reach the answers: one document indexed, or training again."""
         if name in ("prompt", "api"):
@@ -220,30 +230,21 @@ class Fitting:
     # --- the paths ------------------------------------------------------------------------------------------------
 
     def _path(self, name: str, **settings: Any) -> PathConfig:
-        values = {"model": lasting_name(self.config.base), "instruction": self.brief.task.instruction} | settings
+        values = {"model": lasting_name(self.config.base), "instruction": self.brief.task.instruction}
+        if self.service is not None and name.startswith("api"):
+            values |= self.service.names
+        values |= settings
         return PathConfig(name=name, description=DESCRIPTIONS[name], max_new_tokens=self.brief.max_new_tokens, **values)
 
     def _fit_prompt(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
         candidates = prompt_candidates(self.brief, self.config.seed)
-        prompt, tried = fit_prompt(self.brief, self.base, share, candidates, name)
+        prompt, tried = fit_prompt(self.brief, self._model(name), share, candidates, name)
         return self._path(name, instruction=prompt.instruction, examples=list(prompt.examples)), tried
-
-    def _fit_api(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-        assert self.remote is not None
-        candidates = prompt_candidates(self.brief, self.config.seed)
-        prompt, tried = fit_prompt(self.brief, self.remote, share, candidates, name)
-        return self._path(
-            name,
-            model=self.config.api,
-            api_base_url=self.config.api_base_url,
-            api_key_env=self.config.api_key_env,
-            instruction=prompt.instruction,
-            examples=list(prompt.examples),
-        ), tried
 
     def _fit_retrieval(self, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
         plain = Prompt(self.brief.task.instruction, (), "instruction, 0 examples")
-        chosen, tried = fit_retrieval(self.brief, self.base, self.library, plain, self.prompt, share)
+        best = self._prompt_of("api" if name == "api+rag" else "prompt")
+        chosen, tried = fit_retrieval(self.brief, self._model(name), self.library, plain, best, share, name)
         return self._path(
             name,
             instruction=chosen.prompt.instruction,

@@ -2,7 +2,8 @@
 
 from sartor.reporting.figures import visible
 
-LABELS = {"prompt": "prompting", "api": "the remote API", "rag": "retrieval", "finetune": "fine-tuning",
+LABELS = {"prompt": "prompting", "api": "the remote API", "rag": "retrieval",
+          "api+rag": "the remote API + retrieval", "finetune": "fine-tuning",
           "finetune+rag": "retrieval + fine-tuning", "finetune+dpo": "fine-tuning + preferences"}
 PAIRS = "the preference pairs"  # as a place where a test question may stand
 

@@ -3,20 +3,23 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sartor.base.console import warn
 from sartor.base.energy import EnergyMeter
 from sartor.choosing.brief import Brief
 from sartor.choosing.verdict import Measured
 from sartor.data.writers import write_jsonl
 from sartor.evaluation.runner import answer_rows
 from sartor.generation.protocol import Generator, Sampling
+from sartor.generation.service_checks import cut_prompts
 
 LATENCY_ROWS = 10
+LATENCY_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Usage:
     energy_source: str | None
     hosts: list[str]
     bytes_sent: int
+    prompts_cut_at_tokens: int | None = None  # where a remote model's counts say that it read less than it was sent
 
 
 def measure(
@@ -47,9 +51,11 @@ def measure(
     answers_file: Path,
 ) -> Usage:
     """Answer all test rows into `answers_file` and time single questions on dev rows."""
-    _seconds(generator, brief.dev[0].messages, sampling)  # the first question after loading takes longer
+    # A seed of its own: a remote model's answers to these are kept apart from those to the same rows asked all at once.
+    alone = replace(sampling, seed=LATENCY_SEED)
+    _seconds(generator, brief.dev[0].messages, alone)  # the first question after loading takes longer
     latencies = [
-        _seconds(generator, brief.dev[index % len(brief.dev)].messages, sampling) for index in range(LATENCY_ROWS)
+        _seconds(generator, brief.dev[index % len(brief.dev)].messages, alone) for index in range(LATENCY_ROWS)
     ]
     started = time.perf_counter()
     with EnergyMeter() as energy:
@@ -60,6 +66,10 @@ def measure(
     machine = 0.0 if hosts else machine_price_per_hour * seconds / 3600 * 1000
     charged = [answer.cost for answer in answers if answer.finish != "error"]
     known = [cost for cost in charged if cost is not None]
+    sizes = [sum(len(message["content"].encode()) for message in answer.messages) for answer in answers]
+    cut = cut_prompts(sizes, [answer.prompt_tokens for answer in answers]) if hosts else None
+    if cut is not None:
+        warn(f"{name}: {', '.join(hosts)} seems to cut prompts at {cut:,} tokens, so its answers know only a part")
     return Usage(
         latency_p50_s=float(np.quantile(latencies, 0.5)),
         latency_p95_s=float(np.quantile(latencies, 0.95)),
@@ -69,13 +79,12 @@ def measure(
         energy_source=None if hosts else energy.source,
         hosts=hosts,
         bytes_sent=sum(answer.bytes_sent for answer in answers),
+        prompts_cut_at_tokens=cut,
     )
 
 
 def _seconds(generator: Generator, messages: Any, sampling: Sampling) -> float:
-    started = time.perf_counter()
-    generator.generate([messages], sampling)
-    return time.perf_counter() - started
+    return generator.generate([messages], sampling)[0].seconds
 
 
 def read_answers(file: Path) -> list[dict[str, Any]]:

@@ -12,7 +12,6 @@ from sartor.choosing.prompting import Prompt, Tried, best_candidate, dev_score
 from sartor.data.extract import read_documents
 from sartor.generation.prompted import Prompted
 from sartor.generation.protocol import Generator
-from sartor.models.starter import fetch
 from sartor.retrieval.embedder import Embedder
 from sartor.retrieval.grounded import Grounded
 from sartor.retrieval.indexing import index_folder
@@ -41,7 +40,7 @@ class Library:
 def build_library(brief: Brief, file: Path) -> Library:
     """Index the documents (only what changed since last time) and choose the fusion weight."""
     assert brief.task.documents is not None
-    embedder = Embedder(fetch("minilm"))
+    embedder = Embedder.open()
     store = KnowledgeStore(file, create=True)
     started = time.monotonic()
     report = index_folder(store, read_documents(brief.task.documents), embedder)
@@ -102,7 +101,7 @@ class Retrieval:
 
 
 def fit_retrieval(
-    brief: Brief, inner: Generator, library: Library, plain: Prompt, best: Prompt, share: Share
+    brief: Brief, inner: Generator, library: Library, plain: Prompt, best: Prompt, share: Share, name: str
 ) -> tuple[Retrieval, list[Tried]]:
     """Passages and prompt with the best score on dev rows: `plain` is the instruction alone, `best` what prompting
     without documents chose."""
@@ -117,6 +116,6 @@ def fit_retrieval(
         generator = Grounded(
             Prompted(inner, prompt.instruction or None, prompt.examples), library.retriever, retrieval.passages
         )
-        return dev_score(brief, generator, f"rag: {retrieval.setting}", DEV_ROWS_A_TRY)
+        return dev_score(brief, generator, f"{name}: {retrieval.setting}", DEV_ROWS_A_TRY)
 
     return best_candidate(candidates, score, lambda retrieval: retrieval.setting, share)

@@ -8,8 +8,11 @@ from sartor.cli.options import real_number, whole_number
 from sartor.data.records import Conversation, Message
 
 if TYPE_CHECKING:
-    from sartor.generation.protocol import Sampling
+    from sartor.generation.protocol import Passage, Sampling
     from sartor.retrieval.path import OpenPath
+    from sartor.retrieval.rewriting import SearchQuestion
+
+SHOW = "/passages"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +23,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--temperature", type=real_number(0), default=0.0, help="0 always takes the likeliest token (default: 0)"
     )
     parser.add_argument("--max-new-tokens", type=whole_number(1), default=512, help="length of a reply (default: 512)")
+    parser.add_argument(
+        "--follow-ups",
+        choices=("words", "model", "as-is"),
+        default="words",
+        help="how a question that leans on what was said is searched for: with the words that it leans on, written out "
+        "by the model, or as it is (default: words)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of sampling (default: 0)")
 
 
@@ -28,17 +38,21 @@ def run(args: argparse.Namespace) -> None:
     from sartor.generation.protocol import Sampling
     from sartor.retrieval.path import open_model
 
-    path = open_model(args.model, args.path)
-    sampling = Sampling(args.max_new_tokens, args.temperature, seed=args.seed)
+    talk = _Talk(open_model(args.model, args.path), Sampling(args.max_new_tokens, args.temperature, seed=args.seed))
+    talk.follow_ups = args.follow_ups
     history: Conversation = [Message(role="system", content=args.system)] if args.system else []
     if sys.stdin.isatty():
-        say("Type a message; an empty line starts afresh, Ctrl-D ends.")
+        more = f" {SHOW} shows what the last answer was read from." if talk.path.retriever else ""
+        say(f"Type a message; an empty line starts afresh, Ctrl-D ends.{more}")
     while (line := _read()) is not None:
         if not line.strip():
             history = history[:1] if args.system else []
             continue
+        if line.strip() == SHOW:
+            talk.show()
+            continue
         asked = [*history, Message(role="user", content=line)]
-        reply = _reply(path, asked, sampling)
+        reply = talk.reply(asked)
         if reply is not None:
             history = [*asked, Message(role="assistant", content=reply)]
 
@@ -50,18 +64,77 @@ def _read() -> str | None:
         return None
 
 
-def _reply(path: "OpenPath", history: Conversation, sampling: "Sampling") -> str | None:
-    """Answer the last message, showing the words as they come; None when there was no answer."""
-    if path.local is None:
-        (reply,) = path.generator.generate([history], sampling)
-        print(reply.text if reply.error is None else f"(no answer: {reply.error})")
-        return reply.text if reply.error is None else None
-    sent, passages = path.prepare(history)
-    text = ""
-    for piece in path.local.stream(sent, sampling):
-        text += piece
-        print(piece, end="", flush=True)
-    print()
-    for number, passage in enumerate(passages or [], 1):
-        print(f"  [{number}] {passage.title} ({passage.document_id})")
-    return text
+class _Talk:
+    """Answers from one path; the passages of the last one are kept to be shown."""
+
+    def __init__(self, path: "OpenPath", sampling: "Sampling"):
+        self.path, self.sampling, self.follow_ups = path, sampling, "words"
+        self.passages: list[Passage] | None = None
+
+    def reply(self, asked: Conversation) -> str | None:
+        """Answer the last message, showing the words as they come; None when there was no answer."""
+        from sartor.retrieval.grounded import link_filter
+
+        if self.path.local is None:
+            return self._whole_reply(asked)
+        sent, self.passages = self.path.prepare(asked, self._search_question())
+        links = link_filter(self.passages, asked) if self.passages is not None else None
+        text = ""
+        for piece in self.path.local.stream(sent, self.sampling):
+            shown = links.push(piece) if links else piece
+            text += shown
+            print(shown, end="", flush=True)
+        rest = links.finish() if links else ""
+        print(rest)
+        self._tell(text + rest, asked, links.removed if links else [])
+        return text + rest
+
+    def _whole_reply(self, asked: Conversation) -> str | None:
+        from sartor.retrieval.grounded import link_filter
+
+        (reply,) = self.path.generator.generate([asked], self.sampling)
+        self.passages = reply.passages if self.path.retriever else None
+        if reply.error is not None:
+            print(f"(no answer: {reply.error})")
+            return None
+        if self.passages is None:
+            print(reply.text)
+            return reply.text
+        links = link_filter(self.passages, asked)
+        text = links.push(reply.text) + links.finish()
+        print(text)
+        self._tell(text, asked, links.removed)
+        return text
+
+    def show(self) -> None:
+        """The passages of the last answer, whole."""
+        from sartor.retrieval.inert import inert
+
+        if not self.passages:
+            print("(no passages)")
+        for number, passage in enumerate(self.passages or [], 1):
+            print(f"[{number}] {inert(passage.title)} ({passage.document_id}, {passage.start}-{passage.end})")
+            print("\n".join(f"    {line}" for line in inert(passage.text).splitlines()))
+
+    def _tell(self, text: str, asked: Conversation, removed: list[str]) -> None:
+        """What the answer rests on, and what was taken out of it."""
+        from sartor.retrieval.citations import cite
+        from sartor.retrieval.inert import inert
+
+        for address in removed:
+            print(f"removed, since no passage holds it: {address}", file=sys.stderr)
+        passages = self.passages or []
+        cited = {each.number: each for each in cite(text, passages, asked[-1]["content"])}
+        for number, passage in enumerate(passages, 1):
+            place, how = passage.document_id, "read"
+            if number in cited:
+                place += f", {cited[number].start}-{cited[number].end}"
+                how = "supports it, found by its words" if cited[number].added else "cited"
+            print(f"  [{number}] {how}: {inert(passage.title)} ({place})")
+
+    def _search_question(self) -> "SearchQuestion":
+        from sartor.retrieval.rewriting import ModelRewriting, last_words, with_key_terms
+
+        if self.follow_ups == "model" and self.path.local is not None:
+            return ModelRewriting(self.path.local)
+        return last_words if self.follow_ups == "as-is" else with_key_terms

@@ -1,6 +1,7 @@
 """`sartor check`."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from sartor.base.configuration import build, load_yaml
@@ -15,10 +16,15 @@ from sartor.recipes.supervised import SupervisedConfig
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, CheckConfig, positional=("data",))
+    parser.add_argument("--remote-model", metavar="NAME", help="DATA is a service's base URL: check how it serves this")
+    parser.add_argument("--key-env", metavar="NAME", help="environment variable with the service's key")
     add_common(parser, json=True, config=True)
 
 
 def run(args: argparse.Namespace) -> None:
+    if args.remote_model or args.key_env:
+        check_remote(args)
+        return
     report = check(*what_to_check(args))
     if args.json:
         print_json(report.as_dict())
@@ -29,6 +35,33 @@ def run(args: argparse.Namespace) -> None:
         raise QualityError(
             f"{len(report.failed)} of {len(report.findings)} checks failed: {names}",
             hint="do not trust a run with this model and these rows before this is understood",
+        )
+
+
+def check_remote(args: argparse.Namespace) -> None:
+    """A service's silent faults. With --base, the prompt's tokens are counted as that model's template gives them."""
+    from sartor.recipes.check_remote import check_remote
+
+    url = getattr(args, "data", None) or ""
+    given = [name for name in CheckConfig.model_fields if name not in ("data", "base") and hasattr(args, name)]
+    if not args.remote_model or not url.startswith(("http://", "https://")) or given or args.config:
+        what = f"--{given[0].replace('_', '-')} has no meaning for a service" if given else "no service is named"
+        raise UsageError(
+            what,
+            hint="sartor check https://host/v1 --remote-model NAME [--key-env NAME] [--base MODEL]",
+        )
+    findings = check_remote(url, args.remote_model, args.key_env, getattr(args, "base", None))
+    if args.json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        marks = {True: "ok", False: "FAILED", None: "-"}
+        for finding in findings:
+            print(f"{marks[finding.passed]:<7}{finding.check}: {finding.what}")
+    failed = [finding.check for finding in findings if finding.passed is False]
+    if failed:
+        raise QualityError(
+            f"{len(failed)} of {len(findings)} checks failed: {'; '.join(failed)}",
+            hint="what is measured through this service may not be what was asked",
         )
 
 

@@ -1,11 +1,14 @@
-"""`sartor doctor`: what this machine and installation have, and what is wrong with it. Uses no network."""
+"""`sartor doctor`: what this machine and installation have, and what is wrong with it; or what knowledge files hold
+and whether they are sound. Uses no network."""
 
 import argparse
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from sartor.base.errors import DataError
 from sartor.cli.options import add_common
 
 LEAST_DISK_BYTES = 2_000_000_000  # both starter models, and room for a first run
@@ -13,11 +16,18 @@ LEAST_MEMORY_BYTES = 3_000_000_000  # a small model being fine-tuned
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "files", nargs="*", type=Path, help="knowledge files to check, instead of this machine and installation"
+    )
     add_common(parser, json=True)
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit code 1 when a problem was found."""
+    if args.files:
+        stores = {str(file): _store_report(file) for file in args.files}
+        print(json.dumps(stores, indent=2) if args.json else "\n\n".join(map(_store_as_text, stores, stores.values())))
+        return int(any(store["problems"] for store in stores.values()))
     from sartor.base.device import memory
     from sartor.base.environment import describe_environment
     from sartor.models.starter import cache_folder
@@ -36,6 +46,23 @@ def run(args: argparse.Namespace) -> int:
     }
     print(json.dumps(report, indent=2) if args.json else _as_text(report))
     return 1 if report["problems"] else 0
+
+
+def _store_report(file: Path) -> dict[str, Any]:
+    """What is in a knowledge file, and its problems."""
+    from sartor.retrieval.store import KnowledgeStore
+
+    try:
+        with KnowledgeStore(file) as store:
+            return {**asdict(store.statistics()), "problems": store.problems()}
+    except DataError as error:
+        return {"problems": [f"{error.what}; {error.hint}"]}
+
+
+def _store_as_text(file: str, report: dict[str, Any]) -> str:
+    counts = [f"{name.replace('_', ' '):<16}{value}" for name, value in report.items() if name != "problems"]
+    verdict = [f"problem: {problem}" for problem in report["problems"]] or ["no problem found"]
+    return "\n".join([file, *counts, *verdict])
 
 
 def _starter_models() -> dict[str, str]:

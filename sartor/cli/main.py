@@ -141,6 +141,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "write a model for other tools, scored again before it is done",
             "sartor export runs/tuned --format gguf --out exported",
         ),
+        Verb(
+            "ui",
+            "chat, runs, choices and documents as pages in a browser",
+            "sartor ui runs/tuned --documents handbook.sqlite",
+        ),
         Verb("serve", "serve runs as an OpenAI-compatible endpoint", "sartor serve runs/my-task --port 8000"),
     ),
 }

@@ -21,7 +21,8 @@ SHOWN_CHARACTERS = 400
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    add_settings(parser, PrepareConfig, positional=["documents"], skip=["thresholds", "duplicate_rules", "decontamination_rule"])
+    in_files_only = ["thresholds", "duplicate_rules", "decontamination_rule"]
+    add_settings(parser, PrepareConfig, positional=["documents"], skip=in_files_only)
     add_common(parser, json=True, config=True, dry_run=True)
     browse = parser.add_argument_group("browse what was dropped")
     browse.add_argument("--show-rejects", type=Path, metavar="FOLDER", help="show documents that were dropped there")

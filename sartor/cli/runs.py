@@ -251,6 +251,30 @@ def _as_json(record: "RunRecord") -> dict[str, Any]:
     }
 
 
+def run_details(path: Path) -> dict[str, Any]:
+    """A run as `sartor runs show --json` tells it, with what a page shows besides."""
+    from sartor.recipes.runs import read_run
+    from sartor.train.run_report import written_texts
+
+    record = read_run(path)
+    sentences = record.diagnosis.sentences() if record.diagnosis is not None else []
+    return _as_json(record) | {
+        "settings": record.settings,
+        "given": sorted(_given(record)),
+        "certificate": _certificate(path),
+        "verdict": record.diagnosis.verdict if record.diagnosis is not None else None,
+        "sentences": sentences,
+        "alarm_sentences": [{"name": alarm.name, "sentences": alarm.sentences()} for alarm in record.alarms],
+        "planned_steps": record.history.planned_steps,
+        "files": _paths(path),
+        "samples": [
+            {"step": step, "prompt": prompt, "text": text}
+            for step, texts in written_texts(path)
+            for prompt, text in texts
+        ],
+    }
+
+
 def _given(record: "RunRecord") -> dict[str, Any]:
     from sartor.recipes.runs import unlike_defaults
 

@@ -5,11 +5,12 @@ A conversation's text is cut where the assistant begins and ends to speak and th
 the ids before an answer are therefore exactly the ids that generation is prompted with, for every tokenizer.
 """
 
+import functools
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from jinja2 import TemplateError
 
@@ -24,6 +25,10 @@ PLAIN_TEMPLATE = (
     "{% else %}{{ 'Answer: ' + message['content'] + eos_token + '\\n' }}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'Answer: ' }}{% endif %}"
 )
+
+
+Tools = Sequence[Mapping[str, Any]]  # in the form of OpenAI's API
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -60,9 +65,9 @@ class ChatFormat:
 
     # --- what callers use -----------------------------------------------------------------------------------------
 
-    def prompt(self, messages: Conversation) -> list[int]:
-        """Ids that ask the model for the next assistant turn."""
-        pieces, typed = self._pieces(messages, asking=True)
+    def prompt(self, messages: Conversation, tools: Tools = ()) -> list[int]:
+        """Ids that ask the model for the next assistant turn. `tools` are for templates that know them."""
+        pieces, typed = self._pieces(messages, asking=True, tools=tools)
         return [token for text, _ in pieces for token in self._encode(text, typed)]
 
     def render(self, messages: Conversation, where: str = "") -> list[Rendered]:
@@ -70,8 +75,11 @@ class ChatFormat:
         (some drop earlier thinking); then one row a turn, each exactly as it would be asked."""
         answers = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
         if not answers:
-            raise DataError("no assistant turn, so there is nothing to learn", where=where,
-                            hint="end the conversation with the answer to learn")
+            raise DataError(
+                "no assistant turn, so there is nothing to learn",
+                where=where,
+                hint="end the conversation with the answer to learn",
+            )
         conversation = messages[: answers[-1] + 1]
         if self._grows(conversation, answers):
             return [self._row(conversation, where, learn_from=0)]
@@ -79,7 +87,8 @@ class ChatFormat:
 
     def text(self, text: str, where: str = "") -> Rendered:
         """Running text: every token is learnt, with the end-of-text token behind it."""
-        ids = self._encode(text, _protect_nothing) + [self.tokenizer.eos_token_id]
+        safe, typed = self._protect(text)
+        ids = self._encode(safe, typed) + [self.tokenizer.eos_token_id]
         if self.tokenizer.bos_token_id is not None and self.tokenizer.bos_token_id != self.tokenizer.eos_token_id:
             ids = [self.tokenizer.bos_token_id, *ids]
             return Rendered(ids, [False] + [True] * (len(ids) - 1), where)
@@ -89,6 +98,19 @@ class ChatFormat:
         """Text without control tokens."""
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return text
+
+    @functools.cached_property
+    def writes_tool_calls(self) -> bool:
+        """Whether the template shows tools to the model, and writes calls as a line of JSON in `<tool_call>`."""
+        asked = Message(role="user", content="a")
+        call = {"type": "function", "function": {"name": "b", "arguments": {"c": "d"}}}
+        tool = {"name": "b", "description": "e", "parameters": {"type": "object", "properties": {}}}
+        try:
+            shown = self._apply([asked], True, [{"type": "function", "function": tool}])
+            written = self._apply([asked, Message(role="assistant", content="", tool_calls=[call])], False)
+        except (TemplateError, TypeError):  # of templates that add a message's parts up
+            return False
+        return shown != self._apply([asked], True) and _TOOL_CALL.search(written) is not None
 
     # --- pieces ---------------------------------------------------------------------------------------------------
 
@@ -120,17 +142,18 @@ class ChatFormat:
         return True
 
     def _pieces(
-        self, messages: Conversation, asking: bool
+        self, messages: Conversation, asking: bool, tools: Tools = ()
     ) -> tuple[list[tuple[str, int | None]], "re.Pattern[str]"]:
         """Text pieces in order, each with the index of the assistant turn it holds (None for everything else)."""
-        messages, typed = self._protect(messages)
-        text = self._text(messages, asking)
+        (messages, tools), typed = self._protect((messages, tools))
+        text = self._text(messages, asking, tools)
         pieces: list[tuple[str, int | None]] = []
         done = 0
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before, after = self._text(messages[:index], asking=True), self._text(messages[: index + 1])
+            before = self._text(messages[:index], True, tools)
+            after = self._text(messages[: index + 1], False, tools)
             if not (text.startswith(after) and after.startswith(before)):
                 continue  # this turn is rewritten by the template; it stays part of the text around it
             pieces += [(text[done : len(before)], None), (text[len(before) : len(after)], index)]
@@ -138,39 +161,52 @@ class ChatFormat:
         pieces.append((text[done:], None))
         return [piece for piece in pieces if piece[0]], typed
 
-    def _text(self, messages: Conversation, asking: bool = False) -> str:
+    def _text(self, messages: Conversation, asking: bool = False, tools: Tools = ()) -> str:
         try:
-            return self._apply(messages, asking)
+            return self._apply(messages, asking, tools)
         except TemplateError as error:
             folded = fold_system(messages)
             if folded is None:
-                raise DataError(f"the model's chat template refuses this conversation: {error}",
-                                hint="user and assistant turns must alternate, the user first") from None
-            return self._text(folded, asking)
+                raise DataError(
+                    f"the model's chat template refuses this conversation: {error}",
+                    hint="user and assistant turns must alternate, the user first",
+                ) from None
+            return self._text(folded, asking, tools)
 
-    def _apply(self, messages: Conversation, asking: bool) -> str:
+    def _apply(self, messages: Conversation, asking: bool, tools: Tools = ()) -> str:
         if not messages:
             return ""
         text: str = self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=asking, chat_template=self.template
+            messages,
+            tools=list(tools) or None,
+            tokenize=False,
+            add_generation_prompt=asking,
+            chat_template=self.template,
         )
         return text
 
     # --- tokens ---------------------------------------------------------------------------------------------------
 
-    def _protect(self, messages: Conversation) -> tuple[Conversation, "re.Pattern[str]"]:
-        """Control tokens that somebody typed become marks that no template or tokenizer knows."""
-        contents = "".join(message["content"] for message in messages)
+    def _protect(self, value: Value) -> tuple[Value, "re.Pattern[str]"]:
+        """Control tokens that somebody typed become marks that no template or tokenizer knows, in every text of the
+        value (a text, messages, tools)."""
+        contents = "".join(_texts(value))
         if not any(token in contents for token in self.special_tokens):
-            return messages, _protect_nothing
+            return value, _protect_nothing
         left, right = (chr(code) for code in _unused_code_points(contents))
         known = re.compile("|".join(re.escape(token) for token in self.special_tokens))
 
         def mark(found: "re.Match[str]") -> str:
             return f"{left}{self.special_tokens.index(found.group())}{right}"
 
-        safe = [Message(role=message["role"], content=known.sub(mark, message["content"])) for message in messages]
-        return safe, re.compile(f"{left}(\\d+){right}")
+        def safe(part: Any) -> Any:
+            if isinstance(part, str):
+                return known.sub(mark, part)
+            if isinstance(part, Mapping):
+                return {safe(name): safe(each) for name, each in part.items()}
+            return [safe(each) for each in part] if isinstance(part, (list, tuple)) else part
+
+        return cast(Value, safe(value)), re.compile(f"{left}(\\d+){right}")
 
     def _encode(self, text: str, typed: "re.Pattern[str]") -> list[int]:
         """Ids of one piece of rendered text; marks of typed control tokens become plain characters again."""
@@ -206,6 +242,16 @@ class ChatFormat:
 
 
 _protect_nothing = re.compile(r"(?!)")
+_TOOL_CALL = re.compile(r'<tool_call>\s*\{\s*"name":\s*"b",\s*"arguments":\s*\{\s*"c":\s*"d"\s*\}\s*\}\s*</tool_call>')
+
+
+def _texts(value: Any) -> list[str]:
+    """Every text in a value, names included."""
+    if isinstance(value, Mapping):
+        return [text for pair in value.items() for each in pair for text in _texts(each)]
+    if isinstance(value, (list, tuple)):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []
 
 
 def _unused_code_points(text: str) -> list[int]:

@@ -1,14 +1,19 @@
 """The typed rows that every room passes around."""
 
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 
 class Message(TypedDict):
-    """One turn: `role` is system, user or assistant."""
+    """One turn: `role` is system, user or assistant; in conversations with tools also tool, the result of a call.
+
+    `tool_calls` are the assistant's, in the form of OpenAI's API; `tool_call_id` says which call a result is of.
+    """
 
     role: str
     content: str
+    tool_calls: NotRequired[list[dict[str, Any]]]
+    tool_call_id: NotRequired[str]
 
 
 Conversation = list[Message]

@@ -55,6 +55,21 @@ class Cache:
         bigger[:, :, :have_slots, :, :have_capacity] = self.store
         self.store = bigger
 
+    def shrink(self, capacity: int) -> None:
+        """Give back what no row needs any more, when that is more than half: every decoding step looks at all of it."""
+        capacity = -(-capacity // CAPACITY_STEP_TOKENS) * CAPACITY_STEP_TOKENS
+        if 2 * capacity < self.store.shape[4]:
+            self.store = self.store[:, :, :, :, :capacity].contiguous()
+
+    @torch.inference_mode()
+    def put(self, states: Tensor, slot: int) -> None:
+        """Begin the row in the slot with these keys and values [layers, 2, key_heads, n, width]."""
+        self.store[:, :, slot, :, : states.shape[3]] = states
+
+    def row(self, slot: int, length: int) -> Tensor:
+        """Keys and values of a row, [layers, 2, key_heads, length, width]; a view."""
+        return self.store[:, :, slot, :, :length]
+
     @torch.inference_mode()
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the row in slot `source`, of `length` tokens, over slot `target`."""
@@ -84,17 +99,19 @@ class PrefixLayout:
 
 
 class PrefillLayout:
-    """Runs packed prompts (without their shared prefix) and stores their keys and values in the given slots."""
+    """Runs packed prompts, or pieces of them, and stores their keys and values in the given slots: of span i behind
+    the `done[i]` tokens that its slot holds, which follow the shared prefix."""
 
-    def __init__(self, cache: Cache, spans: list[Span], slots: list[int]):
-        self.cache, self.spans, self.slots = cache, spans, slots
-        self.blocks = blocks_of(spans, cache.shape.device)
+    def __init__(self, cache: Cache, spans: list[Span], slots: list[int], done: list[int]):
+        self.cache, self.places = cache, list(zip(spans, slots, done, strict=True))
+        fresh = [span for span, _, before in self.places if before == 0]
+        self.blocks = blocks_of(fresh, cache.shape.device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         for place, tensor in enumerate((key, value)):
-            for span, slot in zip(self.spans, self.slots, strict=True):
+            for span, slot, done in self.places:
                 rows = tensor[span.start : span.end].transpose(0, 1)
-                self.cache.store[layer, place, slot, :, : span.end - span.start] = rows
+                self.cache.store[layer, place, slot, :, done : done + span.end - span.start] = rows
         result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
         shared = self.cache.shared[layer]
         for block in self.blocks:
@@ -104,7 +121,20 @@ class PrefillLayout:
             )
             mixed = attend_block(query_groups(query, block, key.shape[1]), keys, values, shared.shape[3], rule)
             write(result, mixed, block)
+        for span, slot, done in self.places:
+            if done:
+                result[span.start : span.end] = self._go_on(layer, query[span.start : span.end], slot, done, rule)
         return result
+
+    def _go_on(self, layer: int, query: Tensor, slot: int, done: int, rule: AttentionRule) -> Tensor:
+        """A piece of a prompt that was begun earlier: query [L, heads, D] -> [L, heads, D]."""
+        length, heads, width = query.shape
+        states = self.cache.store[layer, :, slot : slot + 1, :, : done + length]  # [2, 1, K, done + L, D]
+        if self.cache.shared.shape[4]:
+            states = torch.cat((self.cache.shared[layer], states), 3)
+        grouped = query.reshape(length, states.shape[2], -1, width).permute(1, 2, 0, 3)[None]  # [1, K, G, L, D]
+        mixed = attend_block(grouped, states[0], states[1], states.shape[3] - length, rule)
+        return mixed[0].permute(2, 0, 1, 3).reshape(length, heads, width)
 
 
 class DecodeLayout:

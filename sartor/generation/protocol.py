@@ -7,18 +7,48 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sartor.data.records import Conversation
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose the next token. `temperature` 0 is greedy; `stop` strings end the reply and are cut off."""
+    """How to choose the next token. `temperature` 0 is greedy; `stop` strings end the reply and are cut off.
+
+    `presence_penalty` is taken off the logit of each token that the reply has already, `frequency_penalty` once for
+    each time it has it; `logit_bias` are pairs (token id, what is added to its logit). `top_log_probs`: so many of the
+    likeliest tokens are reported with each token.
+    """
 
     max_new_tokens: int = 256
     temperature: float = 0.0
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    top_log_probs: int = 0
+
+
+class TokenConstraint(Protocol):
+    """What one answer may say, token by token; an object for each answer, used by one thread."""
+
+    @property
+    def finished(self) -> bool:
+        """Nothing but the end may follow: the engine then ends the answer."""
+        ...
+
+    def allowed(self) -> NDArray[np.bool_]:
+        """[vocabulary]: the tokens that may come next, stop ids only where the text may end. It is read before the
+        next call, not kept."""
+        ...
+
+    def accept(self, token_id: int) -> None:
+        """Go on behind this token, which was allowed. It is not called for the stop id that ends the answer."""
+        ...
 
 
 @dataclass

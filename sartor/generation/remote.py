@@ -4,6 +4,7 @@ Retries are ours, not the SDK's (which is told to make none): waits end when the
 `Retry-After` holds back all threads, and answers that are no chat completion are asked for again.
 """
 
+import contextlib
 import itertools
 import json
 import threading
@@ -25,6 +26,7 @@ from sartor.generation.api_key import masked, read_key
 from sartor.generation.prices import Price, PriceTable, load_prices, user_prices_file
 from sartor.generation.protocol import Reply, Sampling
 from sartor.generation.retry import RetryPolicy
+from sartor.generation.spending import BudgetSpent, Spending, worst_cost
 
 OPENAI_HOST = "api.openai.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -34,11 +36,20 @@ LONGEST_MESSAGE = 300
 
 
 class _Failure(Exception):
-    """One attempt without an answer. `again`: another may get one; `unreachable`: there was no connection."""
+    """One attempt without an answer. `again`: another may get one; `unreachable`: there was no connection;
+    `maybe_paid`: the service may have answered, and charged for it."""
 
-    def __init__(self, what: str, again: bool, retry_after: str | None = None, unreachable: bool = False):
+    def __init__(
+        self,
+        what: str,
+        again: bool,
+        retry_after: str | None = None,
+        unreachable: bool = False,
+        maybe_paid: bool = False,
+    ):
         super().__init__(what)
-        self.what, self.again, self.retry_after, self.unreachable = what, again, retry_after, unreachable
+        self.what, self.again, self.retry_after = what, again, retry_after
+        self.unreachable, self.maybe_paid = unreachable, maybe_paid
 
 
 @dataclass
@@ -76,14 +87,23 @@ class Remote:
     not followed); `cost` is None where the price or the token counts are unknown.
 
     A rejected key, an unknown model, an empty account or a refused parameter stops the batch at once with
-    UsageError, a host that never could be reached with SartorError. Replies that were finished by then have
-    gone to `on_reply`, which is called in the caller's thread.
+    UsageError, a host that never could be reached or a `spending` that is used up with SartorError. Replies that
+    were finished by then have gone to `on_reply`, which is called in the caller's thread.
     """
 
     def __init__(
-        self, model: str, base_url: str, *, api_key_env: str | None = None, api_key_file: str | None = None,
-        prices: PriceTable | None = None, concurrency: int = 8, timeout_seconds: float = 120.0,
-        retry: RetryPolicy | None = None, omit: Collection[str] = (),
+        self,
+        model: str,
+        base_url: str,
+        *,
+        api_key_env: str | None = None,
+        api_key_file: str | None = None,
+        prices: PriceTable | None = None,
+        concurrency: int = 8,
+        timeout_seconds: float = 120.0,
+        retry: RetryPolicy | None = None,
+        omit: Collection[str] = (),
+        spending: Spending | None = None,
     ):
         self.model, self.base_url, self.concurrency = model, base_url, concurrency
         self.host = _host(base_url)
@@ -95,33 +115,57 @@ class Remote:
             warn(f"the key and all messages go to {self.host} unencrypted; use https if the service has it")
         self.price = (prices or load_prices()).find(self.host, model)
         if self.price is None:
-            warn(f"no price is known for {model} at {self.host}, so its cost is unknown: name it in "
-                 f"{user_prices_file()}")
+            warn(
+                f"no price is known for {model} at {self.host}, so its cost is unknown: name it in {user_prices_file()}"
+            )
+        if spending is not None and self.price is None:
+            raise UsageError(
+                f"a budget cannot be kept: no price is known for {model} at {self.host}",
+                hint=f"name it in {user_prices_file()} or a file given with --prices",
+            )
+        self._spending = spending
         self._token_limit = "max_tokens"  # most services know this name; OpenAI's newer models want another
         self._thread = threading.local()
         http = openai.DefaultHttpxClient(
-            timeout=timeout_seconds, follow_redirects=False, event_hooks={"request": [self._before_sending]})
-        self._client = openai.OpenAI(
-            api_key=self._key or "none", base_url=base_url, max_retries=0, http_client=http)
+            timeout=timeout_seconds, follow_redirects=False, event_hooks={"request": [self._before_sending]}
+        )
+        self._client = openai.OpenAI(api_key=self._key or "none", base_url=base_url, max_retries=0, http_client=http)
 
     def generate(
-        self, conversations: Sequence[Conversation], sampling: Sampling,
+        self,
+        conversations: Sequence[Conversation],
+        sampling: Sampling,
         on_reply: Callable[[int, Reply], None] | None = None,
     ) -> list[Reply]:
         batch = _Batch(conversations, sampling)
         replies: dict[int, Reply] = {}
         for index in range(len(conversations)):
             batch.todo.put(index)
-        for _ in range(min(self.concurrency, len(conversations))):
-            threading.Thread(target=self._work, args=(batch,), daemon=True).start()
+        threads = [
+            threading.Thread(target=self._work, args=(batch,), daemon=True)
+            for _ in range(min(self.concurrency, len(conversations)))
+        ]
+        for thread in threads:
+            thread.start()
+
+        def take(index: int, outcome: Reply | Exception) -> None:
+            if isinstance(outcome, Exception):
+                raise outcome
+            replies[index] = outcome
+            if on_reply:
+                on_reply(index, outcome)
+
         try:
             while len(replies) < len(conversations):
-                index, outcome = batch.done.get()
-                if isinstance(outcome, Exception):
-                    raise outcome
-                replies[index] = outcome
-                if on_reply:
-                    on_reply(index, outcome)
+                take(*batch.done.get())
+        except BudgetSpent:
+            batch.stopped.set()
+            for thread in threads:  # what is under way is paid for: it is waited for and handed out
+                thread.join()
+            while not batch.done.empty():
+                with contextlib.suppress(BudgetSpent):
+                    take(*batch.done.get())
+            raise
         finally:
             batch.stopped.set()
         return [replies[index] for index in range(len(conversations))]
@@ -138,6 +182,7 @@ class Remote:
             try:
                 outcome = self._answer(batch, batch.conversations[index])
             except Exception as error:  # the caller's thread raises it
+                batch.stopped.set()  # now, so that nobody asks for what nobody will read
                 outcome = error
             batch.done.put((index, outcome))
 
@@ -147,7 +192,7 @@ class Remote:
         self._thread.bytes_sent = 0
         for attempt in itertools.count(1):
             try:
-                reply = self._ask(conversation, batch)
+                reply = self._ask_within_budget(conversation, batch)
                 batch.answered = True
                 break
             except _Failure as failure:
@@ -169,6 +214,22 @@ class Remote:
         tries = f" ({attempts} attempts)" if attempts > 1 else ""
         return Reply("", "error", error=failure.what + tries, cost=None)
 
+    def _ask_within_budget(self, conversation: Conversation, batch: _Batch) -> Reply:
+        if self._spending is None or self.price is None:
+            return self._ask(conversation, batch)
+        worst = worst_cost(self.price, conversation, batch.sampling.max_new_tokens)
+        self._spending.reserve(worst)
+        cost: float | None = 0.0  # of a request that was refused
+        try:
+            reply = self._ask(conversation, batch)
+            cost = reply.cost
+        except _Failure as failure:
+            cost = None if failure.maybe_paid else 0.0
+            raise
+        finally:
+            self._spending.settle(worst, cost)
+        return reply
+
     def _ask(self, conversation: Conversation, batch: _Batch) -> Reply:
         """One request. `_Failure` when it gave no answer, UsageError when none of the batch can get one."""
         limit = self._token_limit
@@ -182,13 +243,15 @@ class Remote:
             raise self._explain(error, batch) from None
         except openai.APITimeoutError as error:
             unreachable = isinstance(error.__cause__, httpx2.ConnectTimeout)
-            raise _Failure("no answer in time", again=True, unreachable=unreachable) from None
+            raise _Failure(
+                "no answer in time", again=True, unreachable=unreachable, maybe_paid=not unreachable
+            ) from None
         except openai.APIConnectionError as error:
             unreachable = isinstance(error.__cause__, httpx2.ConnectError)
             what = self._shown(str(error.__cause__ or error))
-            raise _Failure(what, again=True, unreachable=unreachable) from None
+            raise _Failure(what, again=True, unreachable=unreachable, maybe_paid=not unreachable) from None
         except json.JSONDecodeError:
-            raise _Failure("the answer is not JSON", again=True) from None
+            raise _Failure("the answer is not JSON", again=True, maybe_paid=True) from None
         return _read(completion, self.price)
 
     def _options(self, sampling: Sampling, token_limit: str) -> dict[str, Any]:
@@ -234,10 +297,10 @@ def _read(completion: object, price: Price | None) -> Reply:
     """The SDK does not check what it parses, so this does. `_Failure` when it is no answer."""
     choices = completion.choices if isinstance(completion, ChatCompletion) else None
     if not isinstance(completion, ChatCompletion) or not isinstance(choices, list) or not choices:
-        raise _Failure("the answer is not a chat completion", again=True)
+        raise _Failure("the answer is not a chat completion", again=True, maybe_paid=True)
     text = getattr(choices[0].message, "content", 0)
     if not isinstance(text, str | None):
-        raise _Failure("the answer's message is not text", again=True)
+        raise _Failure("the answer's message is not text", again=True, maybe_paid=True)
     asked = getattr(completion.usage, "prompt_tokens", None)
     answered = getattr(completion.usage, "completion_tokens", None)
     finish = str(choices[0].finish_reason)

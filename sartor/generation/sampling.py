@@ -2,23 +2,32 @@
 
 import random
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from sartor.generation.events import TopTokens
 from sartor.generation.protocol import Sampling
 
 BLOCK_TOKENS = 256  # near the square root of usual vocabularies: few sums to look through, and few tokens behind each
 
 
-def choose_tokens(
-    logits: Tensor, samplings: Sequence[Sampling], randoms: Sequence[random.Random]
-) -> tuple[Tensor, Tensor]:
-    """Next tokens [n] and their log-probabilities [n] (of the distribution sampled from: after temperature, before
-    top_p; temperature 1 for greedy rows) from float32 logits [n, V], whose memory is overwritten.
+class Choices(NamedTuple):
+    """Tokens [n], their log-probabilities [n], and for each row as many of the likeliest tokens as it asked for."""
 
-    Each row draws from its own generator, so what it says does not depend on its neighbours.
+    tokens: Tensor
+    log_probs: Tensor
+    top: list[TopTokens]
+
+
+def choose_tokens(logits: Tensor, samplings: Sequence[Sampling], randoms: Sequence[random.Random]) -> Choices:
+    """Next tokens from float32 logits [n, V], whose memory is overwritten; a logit of -inf is never chosen.
+
+    Log-probabilities are those of the distribution sampled from: of the logits as they are given, after temperature,
+    before top_p; at temperature 1 for greedy rows. Each row draws from its own generator, so what it says does not
+    depend on its neighbours.
     """
     place = logits.device
     if any(s.temperature not in (0.0, 1.0) for s in samplings):
@@ -36,7 +45,23 @@ def choose_tokens(
         tokens[nucleus] = draw_nucleus(weights[nucleus] / totals[nucleus, None], top_ps, draws[nucleus])
     if likeliest is not None:
         tokens[greedy] = likeliest[greedy]
-    return tokens, (weights.gather(1, tokens[:, None])[:, 0] / totals).log()
+    log_probs = (weights.gather(1, tokens[:, None])[:, 0] / totals).log()
+    return Choices(tokens, log_probs, likeliest_tokens(weights, totals, [s.top_log_probs for s in samplings]))
+
+
+def likeliest_tokens(weights: Tensor, totals: Tensor, counts: Sequence[int]) -> list[TopTokens]:
+    """The `counts[i]` likeliest tokens of row i with their log-probabilities, from weights [n, V] whose sums are
+    `totals` [n]. Tokens without weight are left out."""
+    found: list[TopTokens] = [()] * len(counts)
+    wanted = [row for row, count in enumerate(counts) if count > 0]
+    if not wanted:
+        return found
+    values, tokens = weights[wanted].topk(min(max(counts), weights.shape[1]), -1)
+    log_probs = (values / totals[wanted, None]).log()
+    for row, own_tokens, own_log_probs in zip(wanted, tokens.tolist(), log_probs.tolist(), strict=True):
+        pairs = list(zip(own_tokens, own_log_probs, strict=True))[: counts[row]]
+        found[row] = tuple(pair for pair in pairs if pair[1] > float("-inf"))
+    return found
 
 
 def draw(weights: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Documents to chunks: cut where the text itself has joints, with exact character offsets.
 
-Sections (Markdown headings) are kept apart, what is too long is cut at the strongest joint near an even
-division: paragraph, line, sentence, word, character. The headings above a chunk travel as its title, which is
-embedded, searched and shown with it. Chunks do not overlap.
+Sections (Markdown headings; in source code functions and classes) are kept apart, what is too long is cut at the
+strongest joint near an even division: paragraph, line, sentence, word, character. The headings above a chunk travel
+as its title, which is embedded, searched and shown with it. Chunks do not overlap.
 """
 
 import re
@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from os.path import commonprefix
 
+from sartor.retrieval.code_sections import code_starts
+
 TARGET_TOKENS = 200
 MAX_TOKENS = 256
-VERSION = 1
+VERSION = 2
 """Changes whenever the same document would be cut differently: stored with it, so that it is indexed anew."""
 
-HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*$")
+HEADING = re.compile(r" {0,3}(#{1,6})[ \t]+(.*?)(?:[ \t]+#+)?(?:[ \t]*\{[ \t]*[#.][^{}]*\})?[ \t]*$")
+"""A heading's marks and words; an attribute list behind it (`{ #name }`) is none of them."""
 FENCE = re.compile(r" {0,3}(```|~~~)")
 JOINTS = tuple(
     re.compile(pattern)
@@ -26,6 +29,7 @@ JOINTS = tuple(
         r"\s+",
     )
 )
+CODE_JOINTS = (re.compile(r"\n[ \t]*\n+(?=[ \t]*\S)"), re.compile(r"\n"), re.compile(r"\s+"))
 REACH = 0.3
 """How far from an even division a joint is looked for, in pieces."""
 
@@ -69,15 +73,17 @@ def chunk_text(
     count_tokens: Callable[[str], int],
     target_tokens: int = TARGET_TOKENS,
     max_tokens: int = MAX_TOKENS,
+    is_code: bool = False,
 ) -> list[Chunk]:
     """The chunks of one document, in order: every character but blanks is in exactly one of them or in its
     title.
 
     `count_tokens` counts as the embedder does; no chunk with its title takes more than `max_tokens`, and long
     texts give chunks near `target_tokens`. A document that fits is one chunk. Only a title of more than a
-    quarter of `max_tokens` is shortened.
+    quarter of `max_tokens` is shortened. `is_code` cuts along functions and classes instead of headings, for in source
+    code `#` begins a comment.
     """
-    return list(_Chunker(text, title, count_tokens, target_tokens, max_tokens).chunks())
+    return list(_Chunker(text, title, count_tokens, target_tokens, max_tokens, is_code).chunks())
 
 
 def sections_of(text: str) -> list[Section]:
@@ -99,9 +105,22 @@ def sections_of(text: str) -> list[Section]:
     return [Section(start, body, end, path) for (start, body, path), end in zip(starts, ends, strict=True)]
 
 
+def code_sections_of(text: str) -> list[Section]:
+    """The outermost parts of source code; a section is named by its definition, whose line stays in its text."""
+    starts = code_starts(text) or [(0, "")]
+    starts[0] = (0, starts[0][1])
+    ends = [start for start, _ in starts[1:]] + [len(text)]
+    return [
+        Section(start, start, end, (name,) if name else ()) for (start, name), end in zip(starts, ends, strict=True)
+    ]
+
+
 class _Chunker:
-    def __init__(self, text: str, title: str, count_tokens: Callable[[str], int], target: int, maximum: int):
+    def __init__(
+        self, text: str, title: str, count_tokens: Callable[[str], int], target: int, maximum: int, is_code: bool
+    ):
         self.text, self.title, self.count_tokens = text, title, count_tokens
+        self.sections_of, self.joints = (code_sections_of, CODE_JOINTS) if is_code else (sections_of, JOINTS)
         self.target, self.maximum, self.small = target, maximum, target // 4
 
     def chunks(self) -> Iterator[Chunk]:
@@ -134,7 +153,7 @@ class _Chunker:
     def _sections(self) -> list[Section]:
         """Without a blank beginning; headings directly above a subheading belong to the section of that."""
         sections: list[Section] = []
-        for section in sections_of(self.text):
+        for section in self.sections_of(self.text):
             before = sections[-1] if sections else None
             if before and not self._below(before) and section.path[: len(before.path)] == before.path:
                 sections.pop()
@@ -188,7 +207,7 @@ class _Chunker:
         length = (end - start) / pieces
         goal = min(max(start + round(length * ((pieces + 1) // 2)), start + 1), end - 1)
         low, high = max(start + 1, round(goal - REACH * length)), min(end - 1, round(goal + REACH * length))
-        for joint in JOINTS:
+        for joint in self.joints:
             cuts = [match.end() for match in joint.finditer(self.text, low, high)]
             if cuts:
                 return min(cuts, key=lambda cut: abs(cut - goal))

@@ -1,7 +1,7 @@
 """A SQLite file that survives crashes: how it is opened, and what its errors mean to a person."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,7 +15,9 @@ PRAGMAS = (
     "foreign_keys = ON",
     "synchronous = FULL",
     "cache_size = -65536",
+    "secure_delete = ON",  # what is deleted is overwritten with zeros
 )
+Upgrades = Mapping[int, Callable[[sqlite3.Connection], None]]
 
 
 def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
@@ -25,8 +27,11 @@ def journal_mode(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
     return "WAL" if version >= FIRST_SAFE_WRITE_AHEAD_LOG else "TRUNCATE"
 
 
-def open_database(path: Path, schema: Sequence[str], application_id: int, version: int) -> sqlite3.Connection:
-    """A connection to `path`, whose tables are made in one transaction when the file is new.
+def open_database(
+    path: Path, schema: Sequence[str], application_id: int, version: int, upgrades: Upgrades
+) -> sqlite3.Connection:
+    """A connection to `path`, whose tables are made in one transaction when the file is new, and brought to this
+    version in one when `upgrades` knows how (version to what makes it the next).
 
     Transactions are the caller's (`BEGIN`, `COMMIT`); a commit is durable when it returns; no memory mapping.
     DataError when the file is something else or of another schema version.
@@ -37,6 +42,8 @@ def open_database(path: Path, schema: Sequence[str], application_id: int, versio
             for pragma in (*PRAGMAS, f"journal_mode = {journal_mode()}"):
                 connection.execute(f"PRAGMA {pragma}")
             _require_schema(connection, path, schema, application_id, version)
+            _upgrade(connection, version, upgrades)
+            _require_version(connection, path, version)
         except BaseException:
             connection.close()
             raise
@@ -55,7 +62,29 @@ def _require_schema(
         connection.execute("COMMIT")
     if connection.execute("PRAGMA application_id").fetchone()[0] != application_id:
         raise DataError("a database, but not a knowledge store", where=str(path), hint="name another file")
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
+
+
+def _upgrade(connection: sqlite3.Connection, version: int, upgrades: Upgrades) -> None:
+    """One transaction for the whole way; another process may have gone it meanwhile."""
+    if _version(connection) == version or _version(connection) not in upgrades:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        while (found := _version(connection)) in upgrades:
+            upgrades[found](connection)
+            connection.execute(f"PRAGMA user_version = {found + 1}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _require_version(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    found = _version(connection)
     if found != version:
         raise DataError(
             f"made by another version of Sartor (schema {found}, this one reads {version})",

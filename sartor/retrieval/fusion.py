@@ -6,14 +6,51 @@ scaled from its theoretical minimum (0 for BM25, -1 for the cosine) to the query
 tuned; a few dozen questions suffice, and it beats reciprocal rank fusion.
 """
 
+import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from sartor.data.ranking_measures import recall, reciprocal_rank
+
 DEFAULT_DENSE_WEIGHT = 0.7
 GRID = tuple(step / 10 for step in range(11))
-MRR_DEPTH = 10
+
+
+MODES = ("bm25", "dense", "fused")
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How a store's search ranks, as its `meta` keeps it.
+
+    `mode` is full text alone, vectors alone or both fused with `dense_weight` (which is 0 and 1 for the single
+    rankings); `rerank` names a cross-encoder (a folder or a Hub id) that reads the best passages again, if any.
+    """
+
+    mode: str = "fused"
+    dense_weight: float = DEFAULT_DENSE_WEIGHT
+    rerank: str | None = None
+
+    def __post_init__(self) -> None:
+        """ValueError for an unknown mode, and for a weight that contradicts it."""
+        fits = {"bm25": self.dense_weight == 0, "dense": self.dense_weight == 1, "fused": 0 <= self.dense_weight <= 1}
+        if self.mode not in MODES or not fits[self.mode]:
+            raise ValueError(f"no such ranking: {self.mode} with dense weight {self.dense_weight:g}")
+
+    @staticmethod
+    def of_weight(dense_weight: float) -> "Ranking":
+        """The ranking that a weight alone stands for: 0 is bm25, 1 is dense."""
+        return Ranking({0.0: "bm25", 1.0: "dense"}.get(dense_weight, "fused"), dense_weight)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> "Ranking":
+        """ValueError or TypeError for what `to_json` never wrote."""
+        return Ranking(**json.loads(text))
 
 
 @dataclass(frozen=True)
@@ -49,16 +86,6 @@ class FusionChoice:
     dense_weight: float
     questions: int
     tried: dict[float, tuple[float, float]]
-
-
-def recall(ranking: Sequence[str], evidence: Collection[str], k: int) -> float:
-    """The share of the evidence documents among the first `k`."""
-    return len(set(ranking[:k]) & set(evidence)) / len(set(evidence))
-
-
-def reciprocal_rank(ranking: Sequence[str], evidence: Collection[str], depth: int = MRR_DEPTH) -> float:
-    """1 / rank of the first evidence document, 0 when it is not among the first `depth`."""
-    return next((1 / rank for rank, id in enumerate(ranking[:depth], start=1) if id in evidence), 0.0)
 
 
 def choose_fusion(

@@ -1,44 +1,29 @@
-"""Answers from passages: a Generator around a Generator that puts what was found before the question, and
+"""Answers from passages: a Generator around a Generator that puts what was found before the question, and asking with
 citations.
 """
 
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from sartor.base.errors import UsageError
 from sartor.data.records import Conversation, Message
 from sartor.generation.protocol import Generator, Passage, Reply, Sampling
-from sartor.retrieval.protocol import Retriever
+from sartor.retrieval.abstention import NO_ANSWER, support
+from sartor.retrieval.citations import Citation, cite
+from sartor.retrieval.inert import inert
+from sartor.retrieval.links import LinkFilter, without_foreign_links
+from sartor.retrieval.protocol import Retriever, TextEmbedder, Where
+from sartor.retrieval.rewriting import SearchQuestion, with_key_terms
 
 TEMPLATE = "{passages}Question: {question}"
 """Short on purpose: small models copy long instructions, and every prompt token is paid for on a CPU."""
 
+INSTRUCTION = "Answer the question from the passages. If they do not hold the answer, say that you do not know."
+"""The system prompt of questions to a knowledge store that no task has instructed."""
+
 CITING_TEMPLATE = "{passages}Answer from these passages and cite them like [1].\nQuestion: {question}"
-
-MARK = re.compile(r"\[(\d{1,4}(?:\s*[,;]\s*\d{1,4})*)\]")
-INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]")
-CONTROL_TOKEN = re.compile(
-    r"<(?=[|\uff5c])|(?<=[|\uff5c])>"  # <|im_start|> and the full-width bars of DeepSeek
-    r"|<(?=/?(?:s|bos|eos|pad|unk|mask|cls|sep|think|tool_call|tool_response|(?:start|end)_of_turn)>)"
-    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|CLS|SEP|PAD|UNK|MASK)\])"
-    r"|<(?=</?SYS>>)",
-    re.IGNORECASE,
-)
-
-
-def inert(text: str) -> str:
-    """Text of a document that no chat template takes for its own marks.
-
-    Invisible characters go (not the joiners that some scripts need), and control tokens are broken by a
-    space.
-    """
-    return CONTROL_TOKEN.sub(_broken, INVISIBLE.sub("", text))
-
-
-def _broken(match: re.Match[str]) -> str:
-    return " >" if match[0] == ">" else f"{match[0]} "
 
 
 def grounded_message(question: str, passages: Sequence[Passage], template: str = TEMPLATE) -> str:
@@ -65,13 +50,23 @@ def _numbered(number: int, passage: Passage) -> str:
 class Grounded:
     """`generator`, asked with the `k` best passages before the last question of each conversation.
 
-    Replies carry `passages` and, unless the inner generator says what it sent itself, `messages` as they were
-    handed to it; their `seconds` include the search.
+    `where` limits the documents; `search_question` makes of a conversation what is searched for. Replies carry
+    `passages` and, unless the inner generator says what it sent itself, `messages` as they were handed to it; their
+    `seconds` include the search.
     """
 
-    def __init__(self, generator: Generator, retriever: Retriever, k: int = 3, template: str = TEMPLATE):
+    def __init__(
+        self,
+        generator: Generator,
+        retriever: Retriever,
+        k: int = 3,
+        template: str = TEMPLATE,
+        where: Where | None = None,
+        search_question: SearchQuestion = with_key_terms,
+    ):
         grounded_message("", (), template)  # a wrong template is refused now, not at the first question
         self.generator, self.retriever, self.k, self.template = generator, retriever, k, template
+        self.where, self.search_question = where, search_question
 
     def generate(
         self,
@@ -82,11 +77,11 @@ class Grounded:
         started = time.monotonic()
         asking = [_last_question(conversation) for conversation in conversations]
         queries = [
-            conversation[at]["content"]
+            self.search_question(conversation[: at + 1])
             for conversation, at in zip(conversations, asking, strict=True)
             if at is not None
         ]
-        found = iter(self.retriever.retrieve(queries, self.k) if queries else [])
+        found = iter(self.retriever.retrieve(queries, self.k, self.where) if queries else [])
         passages = [next(found) if at is not None else [] for at in asking]
         sent = [
             list(conversation) if at is None else grounded_conversation(conversation, at, under, self.template)
@@ -115,12 +110,18 @@ def grounded_conversation(
     return [*conversation[:at], Message(role="user", content=content), *conversation[at + 1 :]]
 
 
-def ground(conversation: Conversation, retriever: Retriever, k: int) -> tuple[Conversation, list[Passage]]:
+def ground(
+    conversation: Conversation,
+    retriever: Retriever,
+    k: int,
+    where: Where | None = None,
+    search_question: SearchQuestion = with_key_terms,
+) -> tuple[Conversation, list[Passage]]:
     """What `Grounded` would send for one conversation, and the passages in it."""
     at = _last_question(conversation)
     if at is None:
         return list(conversation), []
-    (passages,) = retriever.retrieve([conversation[at]["content"]], k)
+    (passages,) = retriever.retrieve([search_question(conversation[: at + 1])], k, where)
     return grounded_conversation(conversation, at, passages), passages
 
 
@@ -129,26 +130,59 @@ def _last_question(conversation: Conversation) -> int | None:
     return next((at for at in reversed(range(len(conversation))) if conversation[at]["role"] == "user"), None)
 
 
-def cited(text: str, passages: Sequence[Passage]) -> list[Passage]:
-    """The passages that marks like [1] or [1, 3] in an answer point at, in order of their first mark, each
-    once.
+def link_filter(passages: Sequence[Passage], conversation: Conversation) -> LinkFilter:
+    """What an answer to this conversation goes through before it is shown: addresses only from its sources."""
+    return LinkFilter(_sources(passages, conversation))
 
-    Only what was retrieved can be cited: marks with other numbers are no citations.
-    """
-    numbers = [int(number) for mark in MARK.findall(text) for number in re.findall(r"\d+", mark)]
-    return [passages[number - 1] for number in dict.fromkeys(numbers) if 1 <= number <= len(passages)]
+
+def _sources(passages: Sequence[Passage], conversation: Conversation) -> list[str]:
+    return [
+        *(f"{passage.title}\n{passage.text}" for passage in passages),
+        *(message["content"] for message in conversation if message["role"] in ("user", "system")),
+    ]
+
+
+@dataclass(frozen=True)
+class Abstaining:
+    """No answer is given where `support` in the passages is below `least`."""
+
+    embedder: TextEmbedder
+    least: float
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, the passages it cites, and all that were retrieved for it."""
+    """An answer, the places that it cites, and all passages that were retrieved for it.
+
+    `abstained`: the documents do not speak of the matter, and no model was asked. `support` is what that was told by
+    (None where it was not measured). `removed` are the addresses that were taken out, since no source holds them.
+    """
 
     reply: Reply
-    cited: list[Passage]
+    citations: list[Citation] = field(default_factory=list)
+    abstained: bool = False
+    support: float | None = None
+    removed: list[str] = field(default_factory=list)
 
     @property
     def passages(self) -> list[Passage]:
         return self.reply.passages
+
+    @property
+    def cited(self) -> list[Passage]:
+        """The passages that the answer itself cites, in order of their first mark, each once."""
+        numbers = dict.fromkeys(citation.number for citation in self.citations if not citation.added)
+        return [self.passages[number - 1] for number in numbers]
+
+
+class _Found:
+    """Passages that are found already."""
+
+    def __init__(self, passages: list[Passage]):
+        self.passages = passages
+
+    def retrieve(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Passage]]:
+        return [self.passages for _ in queries]
 
 
 def ask(
@@ -158,12 +192,26 @@ def ask(
     k: int = 3,
     sampling: Sampling | None = None,
     instruction: str = "",
+    where: Where | None = None,
+    abstaining: Abstaining | None = None,
 ) -> Answer:
-    """Answer one question from the documents, with citations; `instruction` is the system prompt, if any.
+    """Answer one question from the documents that `where` allows, with citations; `instruction` is the system prompt.
 
-    A reply that failed keeps `reply.error` and cites nothing.
+    With `abstaining` an answer may be that the documents do not say. A reply that failed keeps `reply.error` and cites
+    nothing.
     """
+    started = time.monotonic()
+    (passages,) = retriever.retrieve([question], k, where)
+    supported = None
+    if abstaining is not None:
+        supported = support(question, passages, abstaining.embedder)
+        if supported < abstaining.least:
+            reply = Reply(NO_ANSWER, "stop", seconds=time.monotonic() - started, passages=passages)
+            return Answer(reply, abstained=True, support=supported)
     system = [Message(role="system", content=instruction)] if instruction else []
-    grounded = Grounded(generator, retriever, k, CITING_TEMPLATE)
-    reply = grounded.generate([[*system, Message(role="user", content=question)]], sampling or Sampling())[0]
-    return Answer(reply, cited(reply.text, reply.passages))
+    asked = [*system, Message(role="user", content=question)]
+    searching = time.monotonic() - started
+    (reply,) = Grounded(generator, _Found(passages), k, CITING_TEMPLATE).generate([asked], sampling or Sampling())
+    text, removed = without_foreign_links(reply.text, _sources(passages, asked))
+    reply = replace(reply, text=text, seconds=reply.seconds + searching)
+    return Answer(reply, cite(text, passages, question), support=supported, removed=removed)

@@ -1,14 +1,17 @@
 """Bring a knowledge store up to date with a set of documents, embedding only what changed."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from sartor.base.console import progress
 from sartor.base.errors import DataError
 from sartor.data.extract import Document
+from sartor.data.parsers.formats import CODE
 from sartor.retrieval.chunking import TARGET_TOKENS, VERSION, Chunk, chunk_text
-from sartor.retrieval.protocol import TextEmbedder
-from sartor.retrieval.store import KnowledgeStore, Prepared
+from sartor.retrieval.protocol import Store, TextEmbedder
+from sartor.retrieval.store import Prepared
 
 CHUNKS_A_TRANSACTION = 64
 """Chunks embedded together and committed together: a killed run loses at most so much work (a few seconds).
@@ -17,7 +20,8 @@ CHUNKS_A_TRANSACTION = 64
 
 @dataclass(frozen=True)
 class IndexReport:
-    """Documents by what happened to them; `chunks` is the number of chunks now in the store.
+    """Documents by what happened to them; `chunks` is the number of chunks now in the store, `embedded` that of the
+    texts that had to be embedded for it.
 
     `without_text` names documents that gave no chunk and can therefore never be found.
     """
@@ -28,33 +32,40 @@ class IndexReport:
     unchanged: int
     chunks: int
     without_text: tuple[str, ...]
+    embedded: int
 
 
 def index_folder(
-    store: KnowledgeStore,
+    store: Store,
     documents: Iterable[Document],
     embedder: TextEmbedder,
     target_tokens: int = TARGET_TOKENS,
+    keep: Collection[str] = (),
 ) -> IndexReport:
-    """Make the store hold exactly `documents`: add the new, replace the changed, remove the vanished.
+    """Make the store hold exactly `documents`, and besides what it has of `keep`: add the new, replace the changed,
+    remove the vanished.
 
     All documents are read before anything is changed, so a bad file changes nothing. A document is in the
-    store whole or not at all, also when the run is killed; the next run goes on with what is missing.
+    store whole or not at all, also when the run is killed; the next run goes on with what is missing. A chunk
+    that stays word for word is not embedded again, also when its document is cut anew or moves.
     """
     store.require_embedder(embedder)
     wanted = _by_id(documents)
     stored = store.fingerprints()
     chunking = f"{VERSION}/{target_tokens}/{embedder.max_tokens}"
     changed = [document for document in wanted.values() if stored.get(document.id) != (document.sha256, chunking)]
-    vanished = [document_id for document_id in stored if document_id not in wanted]
-    if vanished:
-        store.remove(vanished)
+    vanished = [document_id for document_id in stored if document_id not in wanted and document_id not in keep]
     without_text: list[str] = []
+    embedded = 0
     with progress("indexing", sum(len(document.text) for document in changed)) as bar:
         for batch in _batches(changed, embedder, target_tokens):
-            store.write(_embed(batch, embedder, chunking), embedder)
+            prepared, new = _embed(batch, store, embedder, chunking)
+            store.write(prepared, embedder)
+            embedded += new
             without_text += [document.id for document, chunks in batch if not chunks]
             bar.advance(sum(len(document.text) for document, _ in batch), note=batch[-1][0].id)
+    if vanished:  # last, so that the vectors of a document that moved are still there
+        store.remove(vanished)
     replaced = sum(document.id in stored for document in changed)
     return IndexReport(
         len(changed) - replaced,
@@ -63,6 +74,7 @@ def index_folder(
         len(wanted) - len(changed),
         store.count_chunks(),
         tuple(without_text),
+        embedded,
     )
 
 
@@ -87,7 +99,14 @@ def _batches(documents: Sequence[Document], embedder: TextEmbedder, target_token
         batch.append(
             (
                 document,
-                chunk_text(document.text, document.title, embedder.count_tokens, target_tokens, embedder.max_tokens),
+                chunk_text(
+                    document.text,
+                    document.title,
+                    embedder.count_tokens,
+                    target_tokens,
+                    embedder.max_tokens,
+                    is_code=document.metadata.get("type") == CODE,
+                ),
             )
         )
         if sum(len(chunks) for _, chunks in batch) >= CHUNKS_A_TRANSACTION:
@@ -97,10 +116,17 @@ def _batches(documents: Sequence[Document], embedder: TextEmbedder, target_token
         yield batch
 
 
-def _embed(batch: Sequence[Cut], embedder: TextEmbedder, chunking: str) -> list[Prepared]:
-    vectors = embedder.embed([chunk.embedded for _, chunks in batch for chunk in chunks])
-    prepared, done = [], 0
+def _embed(batch: Sequence[Cut], store: Store, embedder: TextEmbedder, chunking: str) -> tuple[list[Prepared], int]:
+    """The documents with their vectors, and how many texts were embedded: each new one once."""
+    texts = [chunk.embedded for _, chunks in batch for chunk in chunks]
+    vectors = store.vectors_of(texts)
+    new = [text for text in dict.fromkeys(texts) if text not in vectors]
+    if new:
+        vectors |= dict(zip(new, embedder.embed(new), strict=True))
+    prepared = []
     for document, chunks in batch:
-        prepared.append(Prepared(document, chunks, vectors[done : done + len(chunks)], chunking))
-        done += len(chunks)
-    return prepared
+        rows = np.zeros((len(chunks), embedder.dimension), dtype=np.float32)
+        for row, chunk in enumerate(chunks):
+            rows[row] = vectors[chunk.embedded]
+        prepared.append(Prepared(document, chunks, rows, chunking))
+    return prepared, len(new)

@@ -18,21 +18,22 @@ from sartor.generation.prompted import Prompted, prompted
 from sartor.generation.protocol import Generator, Passage, Sampling
 from sartor.generation.remote import Remote
 from sartor.models.hub import locate
-from sartor.models.starter import fetch
 from sartor.retrieval.embedder import Embedder
 from sartor.retrieval.grounded import Grounded, ground
+from sartor.retrieval.opening import open_store, place
+from sartor.retrieval.rewriting import SearchQuestion, with_key_terms
 from sartor.retrieval.search import StoreRetriever
-from sartor.retrieval.store import KnowledgeStore
 
 FILE_NAME = "path.json"
 
 
 class Knowledge(Config):
-    """Which documents a path reads, and how: `file` is relative to the path's folder."""
+    """Which documents a path reads, and how: `file` is relative to the path's folder, or the address of a PostgreSQL
+    database. Without a weight they are ranked as the store itself says."""
 
     file: str
     passages: int
-    dense_weight: float
+    dense_weight: float | None = None
 
 
 class PathConfig(Config):
@@ -80,44 +81,60 @@ class OpenPath:
     local: LocalModel | None
     retriever: StoreRetriever | None
 
-    def prepare(self, conversation: Conversation) -> tuple[Conversation, list[Passage] | None]:
-        """What the model is sent for a conversation, and the passages in it (None: the path does not retrieve)."""
+    def prepare(
+        self, conversation: Conversation, search_question: SearchQuestion = with_key_terms
+    ) -> tuple[Conversation, list[Passage] | None]:
+        """What the model is sent for a conversation, and the passages in it (None: the path does not retrieve).
+
+        `search_question` makes of a conversation with a history what is searched for.
+        """
         passages = None
         if self.retriever is not None and self.config.knowledge is not None:
-            conversation, passages = ground(conversation, self.retriever, self.config.knowledge.passages)
+            number = self.config.knowledge.passages
+            conversation, passages = ground(conversation, self.retriever, number, search_question=search_question)
         return prompted(conversation, self.config.instruction or None, self.config.examples), passages
 
 
-def open_path(config: PathConfig, folder: Path, local: LocalModel | None = None) -> OpenPath:
-    """Make the path's generator. `local` is an open model to use instead of loading it again."""
-    inner: Generator
-    if config.api_base_url is not None:
-        inner, local = Remote(config.model, config.api_base_url, api_key_env=config.api_key_env), None
-    else:
-        inner = local = local or LocalModel.open(locate(folder / config.adapter if config.adapter else config.model))
+def open_path(config: PathConfig, folder: Path, model: Generator | None = None) -> OpenPath:
+    """Make the path's generator. `model` is one that is open already: it is used instead of opening it again."""
+    inner = model or _open_model_of(config, folder)
+    local = inner if isinstance(inner, LocalModel) else None
     generator: Generator = Prompted(inner, config.instruction or None, config.examples)
     retriever = None
     if config.knowledge is not None:
-        retriever = open_retriever(folder / config.knowledge.file, config.knowledge.dense_weight)
+        retriever = open_retriever(place(config.knowledge.file, folder), config.knowledge.dense_weight)
         generator = Grounded(generator, retriever, config.knowledge.passages)
     return OpenPath(config, generator, local, retriever)
 
 
-def open_retriever(file: Path, dense_weight: float) -> StoreRetriever:
-    """Hybrid search over a knowledge file with the default embedder."""
-    return StoreRetriever(KnowledgeStore(file), Embedder(fetch("minilm")), dense_weight)
+def _open_model_of(config: PathConfig, folder: Path) -> Generator:
+    if config.api_base_url is not None:
+        return Remote(config.model, config.api_base_url, api_key_env=config.api_key_env)
+    return LocalModel.open(locate(folder / config.adapter if config.adapter else config.model))
+
+
+def open_retriever(knowledge: str | Path, dense_weight: float | None = None) -> StoreRetriever:
+    """Hybrid search over a knowledge file or PostgreSQL database with the embedder it was made with; without a weight
+    it ranks as the store says."""
+    store = open_store(knowledge)
+    return StoreRetriever(store, Embedder.of_store(store), dense_weight)
 
 
 def open_model(name: str, path_name: str | None = None) -> OpenPath:
     """Whatever a person may call a model: a choice's run folder, a path's folder, or a name `locate` knows."""
+    return open_path(*find_path(name, path_name))
+
+
+def find_path(name: str, path_name: str | None = None) -> tuple[PathConfig, Path]:
+    """The path that `open_model` opens, and the folder it lives in."""
     folder = Path(name).expanduser()
     if (folder / FILE_NAME).is_file():
-        return open_path(PathConfig.load(folder), folder)
+        return PathConfig.load(folder), folder
     if (folder / "paths").is_dir():
-        return open_path(*chosen_path(folder, path_name))
+        return chosen_path(folder, path_name)
     if path_name is not None:
         raise UsageError(f"{name} has no paths", where="--path", hint="paths are of `sartor choose` runs")
-    return open_path(PathConfig(name=name, description="", model=name), Path())
+    return PathConfig(name=name, description="", model=name), Path()
 
 
 def chosen_path(run: Path, name: str | None = None) -> tuple[PathConfig, Path]:

@@ -18,11 +18,12 @@ yourselves
 )
 
 
-def full_text_expression(question: str) -> str:
-    """Any of the question's words, each quoted, so that none is an FTS5 operator; "" when it has no word.
-
-    Stop words are left out unless there is nothing else.
-    """
+def search_words(question: str) -> list[str]:
+    """The question's words in lower case, each once. Stop words are left out unless there is nothing else."""
     words = list(dict.fromkeys(WORD.findall(question.lower())))
-    kept = [word for word in words if word not in STOP_WORDS] or words
-    return " OR ".join(f'"{word}"' for word in kept)
+    return [word for word in words if word not in STOP_WORDS] or words
+
+
+def full_text_expression(question: str) -> str:
+    """Any of the question's words, each quoted, so that none is an FTS5 operator; "" when it has no word."""
+    return " OR ".join(f'"{word}"' for word in search_words(question))

@@ -5,38 +5,37 @@ from collections.abc import Collection, Sequence
 import numpy as np
 
 from sartor.generation.protocol import Passage
-from sartor.retrieval.fusion import DEFAULT_DENSE_WEIGHT, Candidates, FusionChoice, choose_fusion
-from sartor.retrieval.protocol import TextEmbedder
-from sartor.retrieval.query import full_text_expression
-from sartor.retrieval.store import KnowledgeStore
+from sartor.retrieval.fusion import Candidates, FusionChoice, choose_fusion
+from sartor.retrieval.protocol import Store, TextEmbedder, Where
+from sartor.retrieval.rerank import DEPTH, Reranker
 
 CANDIDATES = 100
-"""The best so many of either ranking are fused; a chunk beyond the full-text ones counts as not matching."""
-
-SCORES_AT_A_TIME = 10_000_000
-"""Queries are compared with all chunks in blocks of so many scores (40 MB)."""
+"""The best so many of either ranking are fused."""
 
 
 def search(
-    store: KnowledgeStore,
+    store: Store,
     embedder: TextEmbedder,
     queries: Sequence[str],
     k: int,
-    dense_weight: float = DEFAULT_DENSE_WEIGHT,
+    dense_weight: float | None = None,
+    where: Where | None = None,
 ) -> list[list[Passage]]:
-    """For each query at most `k` passages, the best first; `score` is the fused one, in 0..1.
+    """For each query at most `k` passages of the documents that `where` allows, the best first; `score` is the fused
+    one, in 0..1.
 
-    `dense_weight` 0 is full text alone, 1 vectors alone. UsageError when the store was made with another
-    embedder.
+    `dense_weight` 0 is full text alone, 1 vectors alone, None what the store's ranking says. UsageError when the
+    store was made with another embedder.
     """
     vectors = _query_vectors(store, embedder, queries)
     with store.reading():
-        found = _candidates(store, queries, vectors, max(CANDIDATES, k))
-        return [_passages(store, candidates, k, dense_weight) for candidates in found]
+        weight = store.ranking.dense_weight if dense_weight is None else dense_weight
+        found = store.candidates(queries, vectors, max(CANDIDATES, k), where)
+        return [_passages(store, candidates, k, weight) for candidates in found]
 
 
 def tune_dense_weight(
-    store: KnowledgeStore,
+    store: Store,
     embedder: TextEmbedder,
     questions: Sequence[str],
     evidence: Sequence[Collection[str]],
@@ -47,51 +46,36 @@ def tune_dense_weight(
     """
     vectors = _query_vectors(store, embedder, questions)
     with store.reading():
-        found = _candidates(store, questions, vectors, CANDIDATES)
+        found = store.candidates(questions, vectors, CANDIDATES)
         documents = [store.document_ids(candidates.ids.tolist()) for candidates in found]
     return choose_fusion(found, documents, evidence, k)
 
 
 class StoreRetriever:
-    """A store as a Retriever."""
+    """A store as a Retriever; `dense_weight` None ranks as the store says at the time of the question, with its
+    reranker if it names one.
+    """
 
-    def __init__(self, store: KnowledgeStore, embedder: TextEmbedder, dense_weight: float = DEFAULT_DENSE_WEIGHT):
+    def __init__(self, store: Store, embedder: TextEmbedder, dense_weight: float | None = None):
         self.store, self.embedder, self.dense_weight = store, embedder, dense_weight
+        self._reranker: Reranker | None = None
 
-    def retrieve(self, queries: Sequence[str], k: int) -> list[list[Passage]]:
-        return search(self.store, self.embedder, queries, k, self.dense_weight)
+    def retrieve(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Passage]]:
+        again = self.store.ranking.rerank if self.dense_weight is None else None
+        if again is None:
+            return search(self.store, self.embedder, queries, k, self.dense_weight, where)
+        if self._reranker is None or self._reranker.name != again:
+            self._reranker = Reranker.open(again)
+        found = search(self.store, self.embedder, queries, max(k, DEPTH), None, where)
+        return [self._reranker.rerank(query, passages, k) for query, passages in zip(queries, found, strict=True)]
 
 
-def _query_vectors(store: KnowledgeStore, embedder: TextEmbedder, queries: Sequence[str]) -> np.ndarray:
+def _query_vectors(store: Store, embedder: TextEmbedder, queries: Sequence[str]) -> np.ndarray:
     store.require_embedder(embedder)
-    return embedder.embed(queries)
+    return embedder.embed_queries(queries)
 
 
-def _candidates(store: KnowledgeStore, queries: Sequence[str], vectors: np.ndarray, depth: int) -> list[Candidates]:
-    """For every query the union of the `depth` best by full text and by vectors, with both scores."""
-    ids, matrix = store.matrix()
-    if not len(ids):
-        empty = Candidates(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
-        return [empty] * len(queries)
-    found = []
-    block = max(1, SCORES_AT_A_TIME // len(ids))
-    for first in range(0, len(queries), block):
-        cosines = vectors[first : first + block] @ matrix.T  # [queries, chunks]
-        for query, cosine in zip(queries[first : first + block], cosines, strict=True):
-            found.append(_merge(store, query, ids, cosine, depth))
-    return found
-
-
-def _merge(store: KnowledgeStore, query: str, ids: np.ndarray, cosine: np.ndarray, depth: int) -> Candidates:
-    expression = full_text_expression(query)
-    matches = dict(store.match(expression, depth)) if expression else {}
-    nearest = np.argpartition(-cosine, depth)[:depth] if depth < len(ids) else np.arange(len(ids))
-    chosen = np.union1d(nearest, np.searchsorted(ids, np.array(list(matches), dtype=np.int64)))
-    lexical = np.array([matches.get(id, 0.0) for id in ids[chosen].tolist()])
-    return Candidates(ids[chosen], lexical, cosine[chosen])
-
-
-def _passages(store: KnowledgeStore, candidates: Candidates, k: int, dense_weight: float) -> list[Passage]:
+def _passages(store: Store, candidates: Candidates, k: int, dense_weight: float) -> list[Passage]:
     order, scores = candidates.ranked(dense_weight)
     best = order[:k]
     chunks = store.chunks(candidates.ids[best].tolist())

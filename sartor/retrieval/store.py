@@ -1,44 +1,44 @@
 """The knowledge store: one SQLite file with documents, chunks, full text and vectors, changed in whole
 transactions.
 
-What a search needs beside it (the matrix of vectors in memory) is derived and thrown away when the file
-changes.
+What a search needs beside it (`snapshot.py`) is derived and thrown away when the file changes.
 """
 
+import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sartor.base.errors import UsageError
-from sartor.data.extract import Document
+from sartor.data.extract import Document, Scalar
 from sartor.retrieval.chunking import Chunk
 from sartor.retrieval.database import named_errors, open_database
-from sartor.retrieval.protocol import TextEmbedder
-
-APPLICATION_ID = 0x53415254  # "SART"
-SCHEMA_VERSION = 1
-SCHEMA = (
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
-    """CREATE TABLE documents (
-        id TEXT PRIMARY KEY, title TEXT NOT NULL, path TEXT NOT NULL, sha256 TEXT NOT NULL,
-        chunking TEXT NOT NULL, text TEXT NOT NULL
-    )""",
-    """CREATE TABLE chunks (
-        id INTEGER PRIMARY KEY, document_id TEXT NOT NULL REFERENCES documents (id),
-        position INTEGER NOT NULL, start INTEGER NOT NULL, end INTEGER NOT NULL,
-        title TEXT NOT NULL, text TEXT NOT NULL,
-        UNIQUE (document_id, position)
-    )""",
-    "CREATE TABLE vectors (chunk_id INTEGER PRIMARY KEY REFERENCES chunks (id), vector BLOB NOT NULL)",
-    """CREATE VIRTUAL TABLE full_text USING fts5 (
-        title, text, content='chunks', content_rowid='id', tokenize='porter unicode61'
-    )""",
+from sartor.retrieval.filters import allowed_documents, field_rows
+from sartor.retrieval.fusion import Candidates, Ranking
+from sartor.retrieval.listing import DocumentEntry, documents_of, spans_of
+from sartor.retrieval.protocol import TextEmbedder, Where
+from sartor.retrieval.schema import (
+    APPLICATION_ID,
+    SCHEMA,
+    SCHEMA_VERSION,
+    UPGRADES,
+    VECTOR_TYPE,
+    keep_vector,
+    text_hash,
 )
+from sartor.retrieval.snapshot import Vectors, WordScores, candidates
+from sartor.retrieval.upkeep import StoreStatistics, problems_of, statistics_of
+
+SPARE_VECTORS = 10_000
+"""Vectors of chunks that were replaced are kept up to this number, so that a text that comes back is not embedded
+again (8 MB with 384 numbers each). `remove` and `compact` drop those of their documents at once."""
+
+DOCUMENT_FIELDS = "id, title, text, path, sha256, metadata"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class KnowledgeStore:
     """
 
     def __init__(self, path: Path, create: bool = False):
-        """Open `path`; with `create` a missing file is made.
+        """Open `path`; with `create` a missing file is made. A file of an earlier version is brought to this one.
 
         UsageError when it is missing, DataError when it is damaged or not a knowledge store.
         """
@@ -81,8 +81,8 @@ class KnowledgeStore:
             raise UsageError("there is no knowledge store here", where=str(path), hint="make one with sartor index")
         self.path = path
         self._lock = threading.RLock()
-        self._matrix: tuple[int, np.ndarray, np.ndarray] | None = None
-        self._connection = open_database(path, SCHEMA, APPLICATION_ID, SCHEMA_VERSION)
+        self._derived: tuple[int, Vectors, WordScores] | None = None
+        self._connection = open_database(path, SCHEMA, APPLICATION_ID, SCHEMA_VERSION, UPGRADES)
 
     def close(self) -> None:
         self._connection.close()
@@ -93,9 +93,38 @@ class KnowledgeStore:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def location(self) -> str:
+        """The file, as a person may see it."""
+        return str(self.path)
+
+    @property
+    def generation(self) -> int:
+        """Grows with every write."""
+        with self.reading():
+            return int(self._meta("generation") or 0)
+
+    @property
+    def ranking(self) -> Ranking:
+        """How a search ranks unless it is told otherwise."""
+        with self.reading():
+            stored = self._meta("ranking")
+        return Ranking.from_json(stored) if stored else Ranking()
+
+    def set_ranking(self, ranking: Ranking) -> None:
+        with self._writing():
+            self._set_meta("ranking", ranking.to_json())
+
+    @property
+    def embedder_source(self) -> str | None:
+        """What the embedder that it was made with is opened by; None for an empty store."""
+        with self.reading():
+            return self._meta("embedder_source")
+
     def require_embedder(self, embedder: TextEmbedder) -> None:
         """UsageError when the store was made with another embedder: their vectors cannot be compared."""
-        stored = self._meta("embedder")
+        with self.reading():
+            stored = self._meta("embedder")
         if stored and stored != embedder.name:
             raise UsageError(
                 f"this store was made with another embedding model ({stored}, not {embedder.name})",
@@ -111,16 +140,42 @@ class KnowledgeStore:
         with self._writing():
             self.require_embedder(embedder)
             self._set_meta("embedder", embedder.name)
+            self._set_meta("embedder_source", embedder.source)
             self._set_meta("dimension", str(embedder.dimension))
             for item in prepared:
                 self._delete(item.document.id)
                 self._insert(item)
+            self._connection.execute(
+                "DELETE FROM vectors WHERE id IN (SELECT id FROM vectors WHERE uses = 0 ORDER BY id DESC "
+                "LIMIT -1 OFFSET ?)",
+                (SPARE_VECTORS,),
+            )
 
     def remove(self, document_ids: Sequence[str]) -> None:
-        """Remove documents and all that was made of them, in one transaction; unknown ids are no error."""
+        """Remove documents and all that was made of them, in one transaction; unknown ids are no error.
+
+        Nothing of their texts is left in the file, not even single words: the word index is written anew.
+        """
         with self._writing():
+            used: set[int] = set()
             for document_id in document_ids:
-                self._delete(document_id)
+                used |= self._delete(document_id)
+            self._connection.executemany("DELETE FROM vectors WHERE id = ? AND uses = 0", [(id,) for id in used])
+            self._connection.execute("INSERT INTO full_text (full_text) VALUES ('optimize')")
+        self._empty_log()
+
+    def compact(self) -> tuple[int, int]:
+        """Make the file as small as what it holds, without the vectors kept for texts that may come back; the bytes
+        before and after. A kill at any moment leaves the whole store.
+        """
+        before = self.path.stat().st_size
+        with self._writing():
+            self._connection.execute("DELETE FROM vectors WHERE uses = 0")
+            self._connection.execute("INSERT INTO full_text (full_text) VALUES ('optimize')")
+        with self._lock, named_errors(self.path):
+            self._connection.execute("VACUUM")
+        self._empty_log()
+        return before, self.path.stat().st_size
 
     def fingerprints(self) -> dict[str, tuple[str, str]]:
         """For every document id its hash and how it was cut."""
@@ -131,9 +186,22 @@ class KnowledgeStore:
     def document(self, document_id: str) -> Document | None:
         with self.reading():
             row = self._connection.execute(
-                "SELECT id, title, text, path, sha256 FROM documents WHERE id = ?", (document_id,)
+                f"SELECT {DOCUMENT_FIELDS} FROM documents WHERE id = ?", (document_id,)
             ).fetchone()
-        return Document(*row) if row else None
+        if row is None:
+            return None
+        id, title, text, path, sha256, metadata = row
+        return Document(id, title, text, path, sha256, json.loads(metadata))
+
+    def documents(self) -> list[DocumentEntry]:
+        """What is in the store, without the texts."""
+        with self.reading():
+            return documents_of(self._connection)
+
+    def spans(self, document_id: str) -> list[tuple[int, int]]:
+        """Where the chunks of a document lie in its text."""
+        with self.reading():
+            return spans_of(self._connection, document_id)
 
     def count_chunks(self) -> int:
         with self.reading():
@@ -141,114 +209,154 @@ class KnowledgeStore:
 
     def chunks(self, ids: Sequence[int]) -> dict[int, StoredChunk]:
         """The chunks with these ids."""
-        select = "SELECT id, document_id, position, start, end, title, text FROM chunks WHERE id = ?"
+        select = (
+            "SELECT c.id, d.id, position, start, end, c.title, c.text FROM chunks AS c "
+            "JOIN documents AS d ON d.number = c.document WHERE c.id = ?"
+        )
         with self.reading():
             rows = [self._connection.execute(select, (int(id),)).fetchone() for id in ids]
         return {row[0]: StoredChunk(*row) for row in rows if row}
 
     def document_ids(self, chunk_ids: Sequence[int]) -> list[str]:
         """The document of each of these chunks."""
-        select = "SELECT document_id FROM chunks WHERE id = ?"
+        select = "SELECT d.id FROM chunks AS c JOIN documents AS d ON d.number = c.document WHERE c.id = ?"
         with self.reading():
             return [self._connection.execute(select, (int(id),)).fetchone()[0] for id in chunk_ids]
 
-    def match(self, expression: str, limit: int) -> list[tuple[int, float]]:
-        """Chunk ids and BM25 scores (k1 1.2, b .75; higher is better) for an FTS5 expression, best first."""
+    def fields(self) -> dict[str, int]:
+        """What a filter may name, with the number of documents that have it."""
         with self.reading():
-            rows = self._connection.execute(
-                "SELECT rowid, -rank FROM full_text WHERE full_text MATCH ? ORDER BY rank, rowid LIMIT ?",
-                (expression, limit),
-            ).fetchall()
-        return [(int(id), float(score)) for id, score in rows]
+            rows = self._connection.execute("SELECT field, count(DISTINCT document) FROM fields GROUP BY field")
+            return dict(rows.fetchall())
+
+    def vectors_of(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The vectors, float32 [dimension], that the store has of these embedded texts; of new ones none."""
+        with self.reading():
+            rows = {
+                text: self._connection.execute("SELECT vector FROM vectors WHERE sha256 = ?", (text_hash(text),))
+                for text in dict.fromkeys(texts)
+            }
+            found = {text: row.fetchone() for text, row in rows.items()}
+        return {text: np.frombuffer(row[0], VECTOR_TYPE).astype(np.float32) for text, row in found.items() if row}
+
+    def candidates(
+        self, queries: Sequence[str], vectors: np.ndarray, depth: int, where: Where | None = None
+    ) -> list[Candidates]:
+        """For every query (and its row of `vectors`) the union of the `depth` best by full text and by vectors among
+        the chunks that `where` allows, with both scores. The filter comes first, the ranking behind it is exact.
+        """
+        with self.reading():
+            stored, words = self._in_memory()
+            allowed = allowed_documents(self._connection, where) if where else None
+            return candidates(self._connection, stored, words, queries, vectors, depth, allowed)
 
     def matrix(self) -> tuple[np.ndarray, np.ndarray]:
         """Chunk ids int64 [n], ascending, and their vectors float32 [n, dimension]; kept until the store
         changes.
         """
         with self.reading():
-            generation = int(self._meta("generation") or 0)
-            if self._matrix is None or self._matrix[0] != generation:
-                rows = self._connection.execute("SELECT chunk_id, vector FROM vectors ORDER BY chunk_id").fetchall()
-                ids = np.array([id for id, _ in rows], dtype=np.int64)
-                vectors = np.frombuffer(b"".join(vector for _, vector in rows), dtype="<f4")
-                self._matrix = (generation, ids, vectors.reshape(len(ids), int(self._meta("dimension") or 0)))
-            return self._matrix[1], self._matrix[2]
+            stored, _ = self._in_memory()
+            return stored.ids, stored.matrix
 
     def problems(self) -> list[str]:
-        """What is wrong with the file, [] when it is sound: pages, the full text against the chunks, missing
-        vectors.
-        """
-        found: list[str] = []
+        """What is wrong with the file, [] when it is sound."""
         with self.reading():
-            found += [row[0] for row in self._connection.execute("PRAGMA integrity_check") if row[0] != "ok"]
-            found += [
-                f"{row[0]} refers to a missing {row[2]}" for row in self._connection.execute("PRAGMA foreign_key_check")
-            ]
-            try:
-                self._connection.execute("INSERT INTO full_text (full_text, rank) VALUES ('integrity-check', 1)")
-            except sqlite3.DatabaseError as error:
-                found.append(f"full text: {error}")
-            size = 4 * int(self._meta("dimension") or 0)
-            bad = self._connection.execute(
-                "SELECT count(*) FROM chunks LEFT JOIN vectors ON chunk_id = id "
-                "WHERE vector IS NULL OR length(vector) != ?",
-                (size,),
-            ).fetchone()[0]
-            found += [f"{bad} chunks without a vector of {size} bytes"] if bad else []
-        return found
+            return problems_of(self._connection, int(self._meta("dimension") or 0))
+
+    def statistics(self) -> StoreStatistics:
+        with self.reading():
+            return statistics_of(self._connection, self.path)
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """All reads inside see one state of the store."""
         with self._lock, named_errors(self.path):
             outermost = not self._connection.in_transaction
-            if outermost:
-                self._connection.execute("BEGIN")
             try:
+                if outermost:
+                    self._connection.execute("BEGIN")
                 yield
             finally:
-                if outermost and self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                if outermost:
+                    self._roll_back()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with self._lock, named_errors(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield
                 self._set_meta("generation", str(int(self._meta("generation") or 0) + 1))
                 self._connection.execute("COMMIT")
             except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
+                self._roll_back()
                 raise
+
+    def _roll_back(self) -> None:
+        """End the open transaction, if there is one; an interruption that falls here is waited out."""
+        while self._connection.in_transaction:
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute("ROLLBACK")
+
+    def _empty_log(self) -> None:
+        """A write-ahead log keeps old pages until it is emptied; without one this does nothing."""
+        with self._lock, named_errors(self.path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _in_memory(self) -> tuple[Vectors, WordScores]:
+        """The derived arrays of the state that is being read."""
+        generation = int(self._meta("generation") or 0)
+        if self._derived is None or self._derived[0] != generation:
+            before = self._derived[1] if self._derived else None
+            vectors = Vectors.read(self._connection, int(self._meta("dimension") or 0), before)
+            self._derived = (generation, vectors, WordScores(vectors.ids))
+        return self._derived[1], self._derived[2]
 
     def _insert(self, item: Prepared) -> None:
         document = item.document
-        self._connection.execute(
-            "INSERT INTO documents (id, title, path, sha256, chunking, text) VALUES (?, ?, ?, ?, ?, ?)",
-            (document.id, document.title, document.path, document.sha256, item.chunking, document.text),
+        number = self._connection.execute(
+            f"INSERT INTO documents ({DOCUMENT_FIELDS}, chunking) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(document.id, document.title, document.text, document.path, document.sha256),
+                *(_as_json(document.metadata), item.chunking),
+            ),
+        ).lastrowid
+        self._connection.executemany(
+            "INSERT INTO fields (field, value, document) VALUES (?, ?, ?)",
+            [(field, key, number) for field, key in field_rows(document.metadata)],
         )
         for position, (chunk, vector) in enumerate(zip(item.chunks, item.vectors, strict=True)):
+            half = vector.astype(VECTOR_TYPE).tobytes()
             id = self._connection.execute(
-                "INSERT INTO chunks (document_id, position, start, end, title, text) VALUES (?, ?, ?, ?, ?, ?)",
-                (document.id, position, chunk.start, chunk.end, chunk.title, chunk.text),
+                "INSERT INTO chunks (document, position, start, end, vector, title, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(number, position, chunk.start, chunk.end),
+                    *(keep_vector(self._connection, text_hash(chunk.embedded), half), chunk.title, chunk.text),
+                ),
             ).lastrowid
             self._connection.execute(
                 "INSERT INTO full_text (rowid, title, text) VALUES (?, ?, ?)", (id, chunk.title, chunk.text)
             )
-            self._connection.execute("INSERT INTO vectors VALUES (?, ?)", (id, vector.astype("<f4").tobytes()))
 
-    def _delete(self, document_id: str) -> None:
-        chosen = "SELECT id FROM chunks WHERE document_id = ?"
-        for statement in (
+    def _delete(self, document_id: str) -> set[int]:
+        """The vectors that the document used."""
+        row = self._connection.execute("SELECT number FROM documents WHERE id = ?", (document_id,)).fetchone()
+        if row is None:
+            return set()
+        used = self._connection.execute("SELECT vector FROM chunks WHERE document = ?", row).fetchall()
+        self._connection.execute(
             "INSERT INTO full_text (full_text, rowid, title, text) "
-            "SELECT 'delete', id, title, text FROM chunks WHERE document_id = ?",
-            f"DELETE FROM vectors WHERE chunk_id IN ({chosen})",
-            "DELETE FROM chunks WHERE document_id = ?",
-            "DELETE FROM documents WHERE id = ?",
+            "SELECT 'delete', id, title, text FROM chunks WHERE document = ?",
+            row,
+        )
+        for statement in (
+            "DELETE FROM chunks WHERE document = ?",
+            "DELETE FROM fields WHERE document = ?",
+            "DELETE FROM documents WHERE number = ?",
         ):
-            self._connection.execute(statement, (document_id,))
+            self._connection.execute(statement, row)
+        self._connection.executemany("UPDATE vectors SET uses = uses - 1 WHERE id = ?", used)
+        return {id for (id,) in used}
 
     def _meta(self, key: str) -> str | None:
         row = self._connection.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
@@ -256,3 +364,7 @@ class KnowledgeStore:
 
     def _set_meta(self, key: str, value: str) -> None:
         self._connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, value))
+
+
+def _as_json(metadata: dict[str, Scalar]) -> str:
+    return json.dumps(metadata, ensure_ascii=False, sort_keys=True)

@@ -1,130 +1,113 @@
-"""One chat request on its way: from the checked request to chunks or a whole answer."""
+"""What chat and plain completions have in common: places, jobs, events, usage."""
 
-import dataclasses
+import random
 import time
 import uuid
-from collections.abc import AsyncIterator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
-from sartor.generation.protocol import Passage
 from sartor.serving.engine_thread import Job
 from sartor.serving.errors import ApiError
 from sartor.serving.scheduler import Scheduler
-from sartor.serving.schema import ChatRequest
+from sartor.serving.schema import GenerationRequest
 from sartor.serving.served_model import ServedModel, TokenEvent
+from sartor.serving.token_text import TokenTexts
 
 SMALLEST_LOG_PROB = -9999.0  # what the API writes for minus infinity, which JSON does not have
-BROKEN_CHARACTER = "\ufffd"
 
 
-class Completion:
-    """`open` it, read it as `chunks` or `collect` it, and `close` it in every case.
+class Completion(ABC):
+    """A request on its way. `open` it, read it as `chunks` or `collect` it, and `close` it in every case.
 
     `close` stops the engine's work for it and gives its places back.
     """
 
-    def __init__(self, scheduler: Scheduler, model: ServedModel, request: ChatRequest):
-        self.scheduler, self.model, self.request = scheduler, model, request
-        self.head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model.id}
-        self.passages: list[Passage] | None = None
+    id_prefix: str
+    form_param: str | None = None  # the parameter that says what form an answer should have
+
+    def __init__(
+        self, scheduler: Scheduler, model: ServedModel, request: GenerationRequest, texts: TokenTexts, client: Hashable
+    ):
+        self.scheduler, self.model, self.texts, self.client = scheduler, model, texts, client
+        self._shape = request
+        self.head = {"id": f"{self.id_prefix}-{uuid.uuid4().hex}", "created": int(time.time()), "model": model.id}
         self.prompt_tokens = self.completion_tokens = 0
-        self._job: Job | None = None
-        scheduler.reserve(request.n)
+        self._seed = random.getrandbits(32) if request.seed is None else request.seed
+        self._jobs: list[Job] = []
+        self._places = self.num_choices
+        scheduler.reserve(self._places)
         self._closed = False
 
+    @property
+    @abstractmethod
+    def num_choices(self) -> int: ...
+
+    @abstractmethod
     async def open(self) -> None:
-        """Render the prompt and hand it to the engine. ApiError when it does not fit; it is never cut."""
-        prompt_ids, self.passages = await self.scheduler.prepare(self.model, self.request.conversation)
-        self.prompt_tokens = len(prompt_ids)
-        room = self.model.max_context_tokens - self.prompt_tokens
-        if room < (self.request.token_limit or 1):
-            raise _too_long(self.model, self.prompt_tokens, self.request.token_limit)
-        samplings = self.request.samplings(self.model.sampling, room)
-        self._job = self.scheduler.submit(self.model, prompt_ids, samplings)
+        """Make the prompts and hand them to the engine. ApiError when one does not fit; it is never cut."""
+
+    @abstractmethod
+    async def collect(self) -> dict[str, Any]:
+        """The whole answer."""
+
+    @abstractmethod
+    def chunks(self) -> AsyncIterator[dict[str, Any]]:
+        """The same in pieces."""
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self.scheduler.release(self.request.n)
-            if self._job is not None:
-                self.scheduler.cancel(self._job)
+            self.scheduler.release(self._places)
+            for job in self._jobs:
+                self.scheduler.cancel(job)
 
-    async def collect(self) -> dict[str, Any]:
-        """The whole `chat.completion`."""
-        texts = [""] * self.request.n
-        finishes: list[str | None] = [None] * self.request.n
-        tokens: list[list[dict[str, Any]]] = [[] for _ in range(self.request.n)]
-        async for choice, event in self._events():
-            texts[choice] += event.text
-            finishes[choice] = event.finish
-            tokens[choice] += self._tokens(event)
-        choices = [{
-            "index": choice,
-            "message": {"role": "assistant", "content": texts[choice], "refusal": None, **self._citations()},
-            "logprobs": {"content": tokens[choice], "refusal": None} if self.request.logprobs else None,
-            "finish_reason": finishes[choice],
-        } for choice in range(self.request.n)]
-        return {**self.head, "object": "chat.completion", "choices": choices, "usage": self._usage()}
+    # --- for the two kinds --------------------------------------------------------------------------------------------
 
-    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
-        """The same as `chat.completion.chunk`s; citations come with each choice's last one."""
-        for choice in range(self.request.n):
-            yield self._chunk([_delta(choice, {"role": "assistant", "content": ""})])
-        async for choice, event in self._events():
-            delta: dict[str, Any] = {"content": event.text} if event.text else {}
-            tokens = self._tokens(event)
-            if event.text or tokens:
-                yield self._chunk([_delta(choice, delta, tokens if self.request.logprobs else None)])
-            if event.finish is not None:
-                yield self._chunk([_delta(choice, self._citations(), finish=event.finish)])
-        if self._wants_usage:
-            yield self._chunk([], self._usage())
+    def check_room(self, prompt_tokens: int, param: str) -> int:
+        """How many tokens an answer may have at most. ApiError 400 when prompt and answer do not fit the model."""
+        room = self.model.max_context_tokens - prompt_tokens
+        asked = self._shape.token_limit
+        if room < (1 if asked is None else asked):
+            answer = f" and {asked:,} were asked for" if asked else ""
+            message = f"{self.model.id} reads {self.model.max_context_tokens:,} tokens; these are {prompt_tokens:,}"
+            name = param if room < 1 else "max_tokens"  # a shorter answer would not help a prompt that is too long
+            raise ApiError(400, message + answer, code="context_length_exceeded", param=name)
+        return room
 
-    # --- pieces -------------------------------------------------------------------------------------------
+    def check_biases(self) -> None:
+        """ApiError 400 for a biased token that the model does not have."""
+        if self.model.chat is None or not self._shape.logit_bias:
+            return
+        known = len(self.model.chat.tokenizer)
+        for token_id in self._shape.logit_bias:
+            if token_id >= known:
+                message = f"{self.model.id} has no token {token_id}"
+                raise ApiError(400, message, param="logit_bias", code="invalid_value")
 
-    async def _events(self) -> AsyncIterator[tuple[int, TokenEvent]]:
-        assert self._job is not None, "open() comes first"
-        async for choice, event in self.scheduler.events(self._job):
-            self.completion_tokens += 1
-            yield choice, event
+    def next_seed(self) -> int:
+        """Each choice has its own, so that they differ."""
+        self._seed += 1
+        return self._seed - 1
 
-    @property
-    def _wants_usage(self) -> bool:
-        return self.request.stream_options is not None and self.request.stream_options.include_usage
+    async def events(self, job: Job) -> AsyncIterator[tuple[int, TokenEvent]]:
+        async for number, event in self.scheduler.events(job):
+            if event.finish == "error":  # only what an answer is held to can fail by itself
+                message = "the form asked for turned out to be too much to be held to"
+                raise ApiError(400, message, param=self.form_param, code="invalid_value")
+            yield number, event
 
-    def _chunk(self, choices: list[dict[str, Any]], usage: dict[str, int] | None = None) -> dict[str, Any]:
-        chunk = {**self.head, "object": "chat.completion.chunk", "choices": choices}
-        return {**chunk, "usage": usage} if self._wants_usage else chunk
+    def usage(self) -> dict[str, int]:
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
 
-    def _usage(self) -> dict[str, int]:
-        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens,
-                "total_tokens": self.prompt_tokens + self.completion_tokens}
-
-    def _citations(self) -> dict[str, Any]:
-        """What the answer could stand on; nothing for paths that do not retrieve."""
-        if self.passages is None:
-            return {}
-        return {"sartor": {"passages": [dataclasses.asdict(passage) for passage in self.passages]}}
-
-    def _tokens(self, event: TokenEvent) -> list[dict[str, Any]]:
-        """The token as the API lists it, if asked for; control tokens have no text and are left out."""
-        text = self.model.decode([event.token_id]) if self.request.logprobs else ""
-        if not text:
-            return []
-        whole = BROKEN_CHARACTER not in text  # else it is part of a character: its bytes are not in the text
-        return [{"token": text, "bytes": list(text.encode()) if whole else None,
-                 "logprob": max(event.log_prob, SMALLEST_LOG_PROB), "top_logprobs": []}]
+    def with_usage(self, chunk: dict[str, Any], usage: dict[str, int] | None = None) -> dict[str, Any]:
+        """A chunk as clients that asked for usage expect it: null in all but the last."""
+        return {**chunk, "usage": usage} if self._shape.wants_usage else chunk
 
 
-def _delta(
-    choice: int, delta: dict[str, Any], tokens: list[dict[str, Any]] | None = None, finish: str | None = None
-) -> dict[str, Any]:
-    log_probs = {"content": tokens, "refusal": None} if tokens is not None else None
-    return {"index": choice, "delta": delta, "logprobs": log_probs, "finish_reason": finish}
-
-
-def _too_long(model: ServedModel, prompt_tokens: int, asked: int | None) -> ApiError:
-    answer = f" and {asked:,} were asked for" if asked is not None else ""
-    message = f"{model.id} reads {model.max_context_tokens:,} tokens; these are {prompt_tokens:,}{answer}"
-    param = "messages" if asked is None else "max_tokens"
-    return ApiError(400, message, code="context_length_exceeded", param=param)
+def finite(log_prob: float) -> float:
+    return max(log_prob, SMALLEST_LOG_PROB)

@@ -21,7 +21,12 @@ class ApiError(Exception):
     """An answer with `status`; `param` names the parameter to correct, `code` is what programs look at."""
 
     def __init__(
-        self, status: int, message: str, *, code: str | None = None, param: str | None = None,
+        self,
+        status: int,
+        message: str,
+        *,
+        code: str | None = None,
+        param: str | None = None,
         headers: dict[str, str] | None = None,
     ):
         super().__init__(message)

@@ -28,7 +28,6 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sartor.base.errors import SartorError, UsageError
 from sartor.data.records import Conversation
@@ -36,18 +35,10 @@ from sartor.reporting.page import page_bytes, render_page
 from sartor.serving.app import read_json_body
 from sartor.serving.auth import Guard
 from sartor.serving.errors import ApiError, Json
+from sartor.serving.safe_headers import SafeHeaders
 
 HERE = Path(__file__).parent
 MAX_BODY_BYTES = 4096  # an id and a word
-HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-}
-POLICY_OF_DATA = "default-src 'none'; frame-ancestors 'none'"
 
 
 class ShownPair(Protocol):
@@ -112,7 +103,7 @@ def build_prefer_app(sitting: Sitting, token: str, source: str, file: str, finis
             Route("/{token}/undo", routes.undo, methods=["POST"]),
             Route("/{token}/finish", routes.finish, methods=["POST"]),
         ],
-        middleware=[Middleware(_SafeHeaders), Middleware(Guard, key=None, loopback=True)],
+        middleware=[Middleware(SafeHeaders), Middleware(Guard, key=None, loopback=True)],
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, SartorError: _sartor_error},
     )
     app.router.redirect_slashes = False
@@ -200,30 +191,6 @@ def _policy_of(page: str) -> str:
     written = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
     assert written is not None, "every page has a policy"
     return f"{html.unescape(written[1])}; frame-ancestors 'none'"
-
-
-class _SafeHeaders:
-    """ASGI middleware: `HEADERS` for every response, and the strictest policy for those without one."""
-
-    def __init__(self, app: ASGIApp):
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_safely(event: Any) -> None:
-            if event["type"] == "http.response.start":
-                names = {name.lower() for name, _ in event["headers"]}
-                more = {"Content-Security-Policy": POLICY_OF_DATA, **HEADERS}
-                event["headers"] = [
-                    *event["headers"],
-                    *(
-                        (name.lower().encode(), value.encode())
-                        for name, value in more.items()
-                        if name.lower().encode() not in names
-                    ),
-                ]
-            await send(event)
-
-        await self.app(scope, receive, send_safely)
 
 
 async def _api_error(request: Request, error: Exception) -> Response:

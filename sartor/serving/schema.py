@@ -1,130 +1,192 @@
-"""What a chat request may hold. Everything else is refused by name; nothing is ignored."""
+"""What every request has in common: strict values, errors that name the parameter, and nothing that is ignored."""
 
 import json
-import random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from sartor.base.configuration import nearest
-from sartor.data.records import Conversation, Message
 from sartor.generation.protocol import Sampling
 from sartor.serving.errors import ApiError
 
 MAX_CHOICES = 8
-MAX_STOPS = 4
+MAX_STOPS = 16
 MAX_STOP_CHARACTERS = 500
-NO_EFFECT: dict[str, tuple[Any, ...]] = {  # what is not served, with the values that ask for nothing
-    "frequency_penalty": (0,), "presence_penalty": (0,), "logit_bias": ({},), "top_logprobs": (0,),
-    "tools": ([],), "tool_choice": ("none",), "parallel_tool_calls": (True, False), "functions": ([],),
-    "function_call": ("none",), "response_format": ({"type": "text"},), "modalities": (["text"],),
-    "store": (False,), "service_tier": ("auto", "default"), "audio": (), "prediction": (),
-    "reasoning_effort": (), "verbosity": (), "web_search_options": (),
-}
-NO_EFFECT_IN_MESSAGE = {"sartor", "refusal", "annotations"}  # answers that are sent back hold these
+MAX_TOP_LOG_PROBS = 20
+MAX_BIASES = 1_024
+MAX_TOKEN_ID = 2**31 - 1
+MAX_SCHEMA_DEPTH = 64  # of what a request hands on as it is: tools' parameters, JSON schemas, metadata
 
 
-def _is_text(value: str) -> str:
+def is_text(value: str) -> str:
     if not value.isascii():
         value.encode("utf-8")  # a lone surrogate is no text; the ValueError says so
     return value
-
-
-def _join_parts(value: Any) -> Any:
-    """Content as the list of parts that newer clients send; only text parts are known."""
-    if not isinstance(value, list):
-        return value
-    texts = []
-    for part in value:
-        if not isinstance(part, dict) or set(part) != {"type", "text"} or part["type"] != "text":
-            raise ValueError("only parts of the form {\"type\": \"text\", \"text\": …} are supported")
-        if not isinstance(part["text"], str):
-            raise ValueError("a part's text should be a string")
-        texts.append(part["text"])
-    return "".join(texts)
 
 
 def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Text = Annotated[str, AfterValidator(_is_text)]
+def _is_shallow(value: Any) -> Any:
+    level = [value]
+    for _ in range(MAX_SCHEMA_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return value
+    raise ValueError(f"it is nested more than {MAX_SCHEMA_DEPTH} levels deep")
+
+
+def _parse_biases(value: Any) -> Any:
+    """JSON writes token ids as text, since they are keys of an object."""
+    if not isinstance(value, dict):
+        return value
+    wrong = next((key for key in value if not (key.isascii() and key.isdigit() and len(key) < 11)), None)
+    if wrong is not None:
+        raise ValueError(f"{wrong!r} is no token id")
+    return {int(key): bias for key, bias in value.items()}
+
+
+Text = Annotated[str, AfterValidator(is_text)]
 Stop = Annotated[Text, Field(min_length=1, max_length=MAX_STOP_CHARACTERS)]
+STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": MAX_STOP_CHARACTERS}
+Stops = Annotated[
+    list[Stop],
+    Field(max_length=MAX_STOPS),
+    BeforeValidator(_as_list),
+    WithJsonSchema({"anyOf": [STOP_SCHEMA, {"type": "array", "items": STOP_SCHEMA, "maxItems": MAX_STOPS}]}),
+]
+Penalty = Annotated[float, Field(ge=-2, le=2, allow_inf_nan=False)]
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+Biases = Annotated[
+    dict[int, Bias],
+    Field(max_length=MAX_BIASES),
+    BeforeValidator(_parse_biases),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {"pattern": "^[0-9]{1,10}$"},
+            "additionalProperties": {"type": "number", "minimum": -100, "maximum": 100},
+            "maxProperties": MAX_BIASES,
+        }
+    ),
+]
+TokenId = Annotated[int, Field(ge=0, le=MAX_TOKEN_ID)]
+FreeObject = Annotated[dict[str, Any], AfterValidator(_is_shallow)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """An object of a request: unknown names and values of another type are errors."""
+
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-class ChatMessage(_Strict):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Annotated[Text, BeforeValidator(_join_parts)]
+class RequestBody(Strict):
+    """The body of a POST. A parameter that is null was left out.
+
+    `no_effect` holds what is not served here, with the values that ask for nothing and are therefore accepted.
+    """
+
+    no_effect: ClassVar[dict[str, tuple[Any, ...]]] = {}
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """ApiError 400 with the parameter's name for all that is not a request that can be done as asked."""
+        values = _load(body)
+        if not isinstance(values, dict):
+            raise ApiError(400, "the body should be a JSON object", code="invalid_json")
+        cls._refuse_unsupported(values)
+        known = {name for name, value in values.items() if value is not None or name not in cls.model_fields}
+        try:
+            request = cls.model_validate({name: values[name] for name in known})
+        except ValidationError as error:
+            raise explain(error, cls, values) from None
+        request.check()
+        return request
+
+    @classmethod
+    def _refuse_unsupported(cls, values: dict[str, Any]) -> None:
+        """Take out what asks for nothing; ApiError for what we would have to ignore."""
+        for name, harmless in cls.no_effect.items():
+            value = values.pop(name, None)
+            if value is not None and not any(value == each and type(value) is type(each) for each in harmless):
+                raise ApiError(400, f"{name} is not supported here", param=name, code="unsupported_parameter")
+        cls.tidy(values)
+
+    @classmethod
+    def tidy(cls, values: dict[str, Any]) -> None:
+        """Take out of the inner objects what says nothing."""
+
+    def check(self) -> None:
+        """ApiError 400 for parameters that contradict each other."""
 
 
-class StreamOptions(_Strict):
+class StreamOptions(Strict):
     include_usage: bool = False
 
 
-class ChatRequest(_Strict):
-    """`POST /v1/chat/completions`; what is None was left open."""
+class GenerationRequest(RequestBody):
+    """What chat and plain completions share; what is None was left open."""
 
     model: Text
-    messages: list[ChatMessage] = Field(min_length=1)
     n: int = Field(1, ge=1, le=MAX_CHOICES)
     max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    stop: Annotated[list[Stop], BeforeValidator(_as_list)] = Field([], max_length=MAX_STOPS)
+    frequency_penalty: Penalty = 0.0
+    presence_penalty: Penalty = 0.0
+    logit_bias: Biases = {}
+    stop: Stops = []
     seed: int | None = Field(None, ge=-(2**63), lt=2**63)
-    logprobs: bool = False
     stream: bool = False
     stream_options: StreamOptions | None = None
     user: str | None = None
-    metadata: dict[str, Any] | None = None
-
-    @property
-    def conversation(self) -> Conversation:
-        roles = {"developer": "system"}
-        return [Message(role=roles.get(message.role, message.role), content=message.content)
-                for message in self.messages]
 
     @property
     def token_limit(self) -> int | None:
-        return self.max_completion_tokens if self.max_tokens is None else self.max_tokens
+        return self.max_tokens
 
-    def samplings(self, default: Sampling, room_tokens: int) -> list[Sampling]:
-        """One for each choice; each has its own seed, so that they differ."""
+    @property
+    def num_top_log_probs(self) -> int:
+        """How many of the likeliest tokens are wanted at each place."""
+        return 0
+
+    @property
+    def wants_usage(self) -> bool:
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    def asked_of_the_engine(self) -> list[str]:
+        """The parameters that need something which not every engine can do."""
+        given = {
+            "frequency_penalty": self.frequency_penalty,
+            "presence_penalty": self.presence_penalty,
+            "logit_bias": self.logit_bias,
+        }
+        return [name for name, value in given.items() if value]
+
+    def check(self) -> None:
+        if self.stream_options is not None and not self.stream:
+            raise ApiError(400, "stream_options needs stream: true", param="stream_options")
+
+    def sampling(self, default: Sampling, room_tokens: int, seed: int) -> Sampling:
+        """`default` with what the request asks for in its place; the default's stop strings always hold."""
         limit = min(default.max_new_tokens, room_tokens) if self.token_limit is None else self.token_limit
-        seed = random.getrandbits(32) if self.seed is None else self.seed
-        return [Sampling(
+        return Sampling(
             max_new_tokens=limit,
             temperature=default.temperature if self.temperature is None else self.temperature,
             top_p=default.top_p if self.top_p is None else self.top_p,
             stop=tuple(dict.fromkeys((*default.stop, *self.stop))),
-            seed=seed + choice,
-        ) for choice in range(self.n)]
-
-
-def parse_chat_request(body: bytes) -> ChatRequest:
-    """ApiError 400 with the parameter's name for all that is not a request we can do as asked."""
-    values = _load(body)
-    if not isinstance(values, dict):
-        raise ApiError(400, "the body should be a JSON object", code="invalid_json")
-    _refuse_unsupported(values)
-    try:
-        known = ChatRequest.model_fields
-        request = ChatRequest.model_validate(
-            {name: value for name, value in values.items() if value is not None or name not in known})
-    except ValidationError as error:
-        raise _explain(error) from None
-    if request.messages[-1].role != "user":
-        raise ApiError(400, "the last message should be the user's", param="messages", code="invalid_value")
-    if None not in (request.max_tokens, request.max_completion_tokens):
-        raise ApiError(400, "give max_completion_tokens or max_tokens, not both", param="max_tokens")
-    if request.stream_options is not None and not request.stream:
-        raise ApiError(400, "stream_options needs stream: true", param="stream_options")
-    return request
+            seed=seed,
+            frequency_penalty=self.frequency_penalty,
+            presence_penalty=self.presence_penalty,
+            logit_bias=tuple(sorted(self.logit_bias.items())),
+            top_log_probs=self.num_top_log_probs,
+        )
 
 
 def _load(body: bytes) -> Any:
@@ -142,25 +204,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _refuse_unsupported(values: dict[str, Any]) -> None:
-    """Take out what asks for nothing; ApiError for what we would have to ignore."""
-    for name, harmless in NO_EFFECT.items():
-        value = values.pop(name, None)
-        if value is not None and value not in harmless:
-            raise ApiError(400, f"{name} is not supported here", param=name, code="unsupported_parameter")
-    messages = values.get("messages")
-    for message in messages if isinstance(messages, list) else []:
-        if isinstance(message, dict):
-            silent = {name for name, value in message.items() if value is None} | NO_EFFECT_IN_MESSAGE
-            for name in silent & message.keys():
-                del message[name]
-
-
-def _explain(error: ValidationError) -> ApiError:
-    problem = error.errors(include_url=False)[0]
-    param = _path(problem["loc"])
+def explain(error: ValidationError, request: type[RequestBody], values: dict[str, Any]) -> ApiError:
+    """The first problem with `values` as the API writes it, with the nearest known name for an unknown one."""
+    problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    param = _path(problem["loc"], values)
     if problem["type"] == "extra_forbidden":
-        near = nearest(param, ChatRequest.model_fields)
+        near = nearest(param, request.model_fields)
         hint = f"; did you mean {near}?" if near else ""
         return ApiError(400, f"unknown parameter {param}{hint}", param=param, code="unknown_parameter")
     if problem["type"] == "missing":
@@ -169,7 +218,14 @@ def _explain(error: ValidationError) -> ApiError:
     return ApiError(400, f"{param} is wrong: {reason}", param=param, code="invalid_value")
 
 
-def _path(parts: tuple[int | str, ...]) -> str:
-    """`messages[0].content`"""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+def _path(parts: tuple[int | str, ...], values: Any) -> str:
+    """`messages[0].content`; names of alternatives that pydantic adds, which no request holds, are left out."""
+    text = ""
+    for place, part in enumerate(parts):
+        if isinstance(part, int):
+            text += f"[{part}]"
+            values = values[part] if isinstance(values, list) and part < len(values) else None
+        elif isinstance(values, dict) and (part in values or place == len(parts) - 1):
+            text += f".{part}"
+            values = values.get(part)
     return text.removeprefix(".")

@@ -120,7 +120,7 @@ def written_texts(run: Path) -> list[tuple[int, list[tuple[str, str]]]]:
         raise DataError(f"cannot be read: {error}", where=str(path), hint="restore it from a copy") from None
     last = len(found) - 1
     places = sorted({round(place * last / (SHOWN_EVALUATIONS - 1)) for place in range(SHOWN_EVALUATIONS)})
-    return [found[place] for place in places if place >= 0 and found[place][1]]
+    return [found[place] for place in places if 0 <= place <= last and found[place][1]]
 
 
 def _lines(text: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sartor.base.configuration import Layer, build
-from sartor.base.errors import DataError, UsageError
+from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.choosing import choose, fitting
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore, run
 from sartor.choosing.measure import read_answers
@@ -399,6 +399,42 @@ def test_a_remote_path_says_what_left_the_machine(
         opened = open_model(str(outcome.out), "api")
         (reply,) = opened.generator.generate([[{"role": "user", "content": "hello"}]], Sampling())
         assert reply.text == "echo hello" and opened.local is None
+
+
+def test_a_remote_run_that_was_stopped_by_its_budget_goes_on_without_asking_twice(
+    models: Path, task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with tiny_folders.service() as service:
+        host = service.url.removeprefix("http://").removesuffix("/v1")
+        prices = tmp_path / "prices.yaml"
+        prices.write_text(
+            f'prices:\n  - {{host: "{host}", models: [m], input_per_million: 100, output_per_million: 10000, '
+            "as_of: 2026-01-31}\n"
+        )
+        settings = {"api": "m", "api_base_url": service.url, "prices": str(prices), "paths": ["api", "api+rag"]}
+        settings |= {"budget": "5m"}  # time enough for every setting
+        with pytest.raises(SartorError, match=r"of the budget of \$2 "):
+            run(config(models, task, tmp_path / "run", api_budget=2, **settings))
+        outcome = run(config(models, task, tmp_path / "run", api_budget=100, **settings))
+        checks = len(read_findings(outcome.out))
+        assert checks == 6
+        asked = [json.dumps(each, sort_keys=True) for each in service.asked]
+        twice = [each for each in set(asked) if asked.count(each) > 1]
+        assert all("Count from 1" in each or "one sentence" in each for each in twice), "only the checks ask again"
+        api, with_documents = outcome.choice["paths"]
+        assert [api["name"], with_documents["name"]] == ["api", "api+rag"]
+        assert with_documents["hosts"] == [host] and with_documents["score"] is not None
+        answers = read_answers(outcome.out / "answers" / "api+rag.jsonl")
+        assert all(answer["passages"] for answer in answers)
+        assert all(answer["passages"][0]["text"] in answer["messages"][-1]["content"] for answer in answers)
+
+
+def read_findings(run_folder: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run_folder / "service.json").read_text())
+    return found
 
 
 @pytest.mark.parametrize(

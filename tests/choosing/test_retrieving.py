@@ -70,6 +70,7 @@ def test_what_prompting_chose_is_tried_with_passages_whenever_it_differs_from_th
         PLAIN,
         best,
         Share(99),
+        "rag",
     )
     assert {each.setting for each in tried} == {Retrieval(*each).setting for each in settings}
     assert len(tried) == len(settings)

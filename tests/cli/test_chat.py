@@ -6,10 +6,16 @@ from pathlib import Path
 import pytest
 
 from sartor.cli.main import main
+from sartor.data.extract import make_document
 from sartor.data.records import Message
 from sartor.generation.protocol import Sampling
+from sartor.retrieval import path
+from sartor.retrieval.indexing import index_folder
 from sartor.retrieval.path import PathConfig, open_model
+from sartor.retrieval.search import StoreRetriever
+from sartor.retrieval.store import KnowledgeStore
 from tests import tiny_folders
+from tests.retrieval.conftest import HashEmbedder
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +64,23 @@ def test_a_prompt_that_does_not_fit_is_refused_with_a_hint(
 ) -> None:
     assert chat(monkeypatch, "the cat\n", str(model), "--max-new-tokens", "5000") == 3
     assert "the model reads 4,096" in capsys.readouterr().err
+
+
+def test_what_an_answer_was_read_from_can_be_shown(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {"ships": "Red ships <|im_start|> sail. The ships are old.", "tea": "Green tea is hot."}
+    documents = [make_document(id, id.title(), text) for id, text in texts.items()]
+    embedder = HashEmbedder()
+    with KnowledgeStore(tmp_path / "k.sqlite", create=True) as store:
+        index_folder(store, documents, embedder)
+        monkeypatch.setattr(path, "open_retriever", lambda place, weight: StoreRetriever(store, embedder, weight))
+        knowledge = path.Knowledge(file="../k.sqlite", passages=1, dense_weight=0.0)
+        PathConfig(name="rag", description="d", model=str(model), knowledge=knowledge).save(tmp_path / "rag")
+        lines = "/passages\nWhich ships sail?\n/passages\nWhat about tea?\nAnd is it hot?\n/passages\n"
+        assert chat(monkeypatch, lines, str(tmp_path / "rag"), "--max-new-tokens", "4") == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "(no passages)"
+    shown = [line for line in printed if line.startswith("    ")]
+    assert shown[0] == "    Red ships < |im_start| >  sail. The ships are old."
+    assert shown[-1] == "    Green tea is hot."  # the follow-up is searched for with the tea that it leans on

@@ -67,7 +67,7 @@ def test_version(capsys):
         (["--verbose"], "unknown option --verbose", "`sartor --help` lists the verbs"),
         (["doctor", "--jsn"], "unknown option --jsn", "did you mean --json?"),
         (["doctor", "--js"], "unknown option --js", "did you mean --json?"),
-        (["doctor", "now"], "unexpected argument now", "`sartor doctor --help` shows what is taken"),
+        (["demo", "now"], "unexpected argument now", "`sartor demo --help` shows what is taken"),
     ],
 )
 def test_a_wrong_command_is_one_line_and_a_hint(capsys, arguments, error, hint):

@@ -629,7 +629,7 @@ WRONG_USES = {
     "demo over something": Wrong(
         "demo --out docs", USAGE, "docs: the folder already holds something", "choose another"
     ),
-    "doctor with an argument": Wrong("doctor task", USAGE, "unexpected argument task", "`sartor doctor"),
+    "doctor of a folder": Wrong("doctor task", USAGE, "task: there is no knowledge store here", "make one"),
     # --- prepare, tokenizer, pretrain ---
     "prepare nothing": Wrong("prepare --out new", USAGE, "DOCUMENTS is missing", "folder of documents"),
     "prepare into nowhere": Wrong("prepare docs", USAGE, "--out is missing", "folder to make"),
@@ -690,6 +690,10 @@ WRONG_USES = {
     "collect with a contact of two lines": Wrong(
         "collect docs --out new --contact 'a\nb: c'", USAGE, ".*'contact' cannot be", "write it in ASCII"
     ),
+    # --- ui ---
+    "pages of no runs": Wrong("ui --runs none", USAGE, "none: there is no such folder", "name the folder"),
+    "pages for others without a key": Wrong("ui --host 0.0.0.0", USAGE, "0.0.0.0 can be reached", "set SARTOR_API_KEY"),
+    "pages of a model that is nothing": Wrong("ui startr", USAGE, ".*startr", ".*"),
     # --- runs ---
     "runs of what is none": Wrong(
         "runs show task", USAGE, "task: is not a run folder", "a run folder holds config.yaml"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.crash import damage, kills, not_finite, order, power_loss, saving, two_processes, writing_fails
+from tests.crash import damage, kills, knowledge, not_finite, order, power_loss, saving, two_processes, writing_fails
 from tests.crash.bench import Bench, World
 from tests.crash.recipes import RECIPES, Recipe
 
@@ -15,12 +15,14 @@ from tests.crash.recipes import RECIPES, Recipe
 @dataclass(frozen=True)
 class Test:
     """`full` and `reduced` are numbers of tries; a test that enumerates takes them as a bound on what is costly. With
-    few tries only the tests that find out about the recipe itself (`of_recipe`) try more than the first recipe."""
+    few tries only the tests that find out about the recipe itself (`of_recipe`) try more than the first recipe, and
+    those that are of no recipe (`once`) never do."""
 
     run: Callable[[Bench], None]
     full: int
     reduced: int
     of_recipe: bool = False
+    once: bool = False
 
 
 TESTS: dict[str, Test] = {
@@ -34,6 +36,8 @@ TESTS: dict[str, Test] = {
     "R8": Test(order.order_is_a_function, 60, 10),
     "R9": Test(two_processes.one_writes, 10, 3),
     "R10": Test(not_finite.stopped_before_the_step, 20, 5, of_recipe=True),
+    "R11": Test(knowledge.killed_at_every_step, 10_000, 12, once=True),
+    "R12": Test(knowledge.random_operations, 1000, 100, once=True),
 }
 
 
@@ -61,7 +65,8 @@ class Campaign:
 
     def run(self, id: str, tries: int | None = None) -> Iterator[Row]:
         """One row a recipe."""
-        for recipe in RECIPES if TESTS[id].of_recipe or not self.reduced else RECIPES[:1]:
+        test = TESTS[id]
+        for recipe in RECIPES if test.of_recipe or not (test.once or self.reduced) else RECIPES[:1]:
             yield self._run_one(id, recipe, tries)
 
     def _run_one(self, id: str, recipe: Recipe, tries: int | None) -> Row:

@@ -94,6 +94,24 @@ def test_typed_control_tokens_stay_text(template: str, role: str) -> None:
     assert f"x{typed}y" in chat.tokenizer.decode(row.ids, skip_special_tokens=False)
 
 
+@pytest.mark.parametrize("template", list(tiny_models.TEMPLATES))
+def test_a_user_who_types_control_tokens_makes_none_in_the_prompt(template: str) -> None:
+    chat = ChatFormat(tiny_models.tokenizer(template))
+    typed = "".join(chat.special_tokens)
+
+    def controls(content: str) -> list[int]:
+        return [token for token in chat.prompt([{"role": "user", "content": content}]) if token in chat.special_ids]
+
+    assert controls(f"x{typed}y<|im_start|>system") == controls("x")
+
+
+def test_control_tokens_typed_in_running_text_stay_text() -> None:
+    chat = ChatFormat(tiny_models.tokenizer("llama3"))
+    row = chat.text("the cat<|eot|> sat<|end|>")
+    assert [token for token in row.ids if token in chat.special_ids] == [row.ids[0], row.ids[-1]]
+    assert "<|eot|> sat<|end|>" in chat.tokenizer.decode(row.ids)
+
+
 def test_running_text_is_learnt_whole() -> None:
     chat = ChatFormat(tiny_models.tokenizer("llama3"))
     row = chat.text("the cat sat")

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sartor.base.errors import DataError
+from sartor.data.collecting.files import is_readable
 from sartor.data.extract import Document, make_document, read_documents
-from tests.data.parsers.files import docx, epub, paragraph
+from tests.data.parsers.files import docx, epub, paragraph, xlsx
 
 
 def read(source: Path, **options: int) -> tuple[list[Document], list[str]]:
@@ -50,13 +51,15 @@ def test_a_folder_is_read_in_a_fixed_order_with_relative_ids(tmp_path):
     (tmp_path / "b" / "two_words.txt").write_bytes("\ufeff Zwei\r\nZeilen\r\n".encode())
     (tmp_path / "a.md").write_text("---\ntitle: 'The \"A\"'\ntags: [x]\n---\n# Heading\n\nBody\n")
     (tmp_path / "c.md").write_text("Intro\n\n# Heading #\n\n---\n\nBody")
+    (tmp_path / "d.md").write_text("# Named { #its-name }\n\nBody")
     documents, notices = read(tmp_path)
     assert [(document.id, document.title, document.text) for document in documents] == [
         ("a.md", 'The "A"', "# Heading\n\nBody"),
         ("b/two_words.txt", "two words", "Zwei\nZeilen"),
         ("c.md", "Heading", "Intro\n\n# Heading #\n\n---\n\nBody"),
+        ("d.md", "Named", "# Named { #its-name }\n\nBody"),
     ]
-    assert notices == []
+    assert len(notices) == 1 and "no single value was left out: tags" in notices[0]
     assert documents[1].path == str(tmp_path / "b" / "two_words.txt")
     assert read(tmp_path)[0] == documents
 
@@ -95,6 +98,17 @@ def test_word_documents_and_books_are_read(tmp_path):
     with pytest.raises(DataError, match="not a readable archive") as error:
         read(tmp_path)
     assert error.value.where == str(tmp_path / "c.docx") and error.value.hint
+
+
+def test_a_hostile_file_is_refused_by_name_and_others_can_go_on(tmp_path):
+    (tmp_path / "bomb.xlsx").write_bytes(xlsx("<row/>", **{"xl__sharedStrings.xml": bytes(210_000_000)}))
+    (tmp_path / "good.txt").write_text("good")
+    with pytest.raises(DataError, match="unpacks to more than") as error:
+        read(tmp_path)
+    assert error.value.where == str(tmp_path / "bomb.xlsx")
+    bad: list[Path] = []
+    found = list(read_documents(tmp_path, on_bad_file=lambda path, error: bad.append(path)))
+    assert ([document.id for document in found], bad) == (["good.txt"], [tmp_path / "bomb.xlsx"])
 
 
 def test_a_damaged_pdf_is_named(tmp_path):
@@ -144,7 +158,7 @@ def test_what_is_not_read_is_counted_or_named(tmp_path):
     (folder / ".git" / "notes.txt").write_text("hidden")
     (folder / "good.txt").write_text("good")
     (folder / "empty.txt").write_text(" \n")
-    for name in ("a.png", "b.PNG", "Makefile"):
+    for name in ("a.png", "b.PNG", "core"):
         (folder / name).write_bytes(b"\x89")
     (folder / "inside.txt").symlink_to(folder / "good.txt")
     (folder / "leak.txt").symlink_to(outside / "secret.txt")
@@ -178,9 +192,7 @@ def test_another_encoding_is_read_and_named(tmp_path, encoding, text):
     (tmp_path / "old.txt").write_bytes(text.encode(encoding))
     (document,), notices = read(tmp_path)
     assert document.text == text
-    assert len(notices) == 1 and f"not UTF-8 (byte 0), read as {encoding}" in notices[0].replace(
-        "byte 3", "byte 0"
-    )
+    assert len(notices) == 1 and f"not UTF-8 (byte 0), read as {encoding}" in notices[0].replace("byte 3", "byte 0")
 
 
 def test_binary_large_and_absent_files_are_refused(tmp_path):
@@ -200,13 +212,67 @@ def test_binary_large_and_absent_files_are_refused(tmp_path):
     assert len(read(tmp_path, max_bytes=2001)[0]) == 1
 
 
-def test_the_hash_follows_title_and_text_only():
+def test_the_hash_follows_title_text_and_metadata_only():
     first = make_document("a", "t", "x", "p")
-    assert first.sha256 == make_document("b", "t", "x", "q").sha256
-    assert (
-        len({first.sha256, make_document("a", "tx", "", "p").sha256, make_document("a", "t", "y").sha256})
-        == 3
-    )
+    assert first.sha256 == make_document("b", "t", "x", "q", {}).sha256
+    others = [
+        make_document("a", "tx", "", "p"),
+        make_document("a", "t", "y"),
+        make_document("a", "t", "x", "p", {"n": 1}),
+    ]
+    assert len({first.sha256, *(other.sha256 for other in others)}) == 4
+    facts = {"b": 1, "a": "x"}
+    turned = make_document("", "", "", "", dict(reversed(facts.items())))
+    assert turned.sha256 == make_document("", "", "", "", facts).sha256
+
+
+def test_metadata_says_type_folder_language_and_what_the_file_says(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    front = "title: T\ndraft: false\nyear: 2024\nscore: 0.5\nowner: 'A: B' \ndate: 2024-01-02 # day\nmore:\n  x: 1\n"
+    (tmp_path / "a" / "b" / "page.md").write_text(f"---\n{front}---\nBody")
+    (tmp_path / "a" / "tool.rs").write_text("fn main() {}")
+    rows = [{"text": "one", "year": 2020, "ok": True, "tags": ["x"], "none": None}, {"text": "two", "type": "memo"}]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    documents, notices = read(tmp_path)
+    assert {document.id: document.metadata for document in documents} == {
+        "a/b/page.md": {
+            "type": "markdown", "folder": "a/b", "draft": False, "year": 2024, "score": 0.5, "owner": "A: B",
+            "date": "2024-01-02",
+        },
+        "a/tool.rs": {"type": "code", "folder": "a", "language": "rust"},
+        "rows.jsonl:1": {"type": "jsonl", "folder": "", "year": 2020, "ok": True},
+        "rows.jsonl:2": {"type": "memo", "folder": ""},
+    }  # fmt: skip
+    assert documents[1].title == "tool.rs"
+    assert "more" in notices[0] and "tags (1 rows)" in notices[1]
+
+
+def test_tables_with_a_text_are_rows_and_others_are_one_document(tmp_path):
+    (tmp_path / "rows.csv").write_text('id,text,year\nx,"one, two",2020\n')
+    (tmp_path / "prices.csv").write_text("name;price\ntea;3,50\nrum;12\n")
+    (tmp_path / "settings.json").write_text('[{"a": 1}]')
+    (tmp_path / "texts.json").write_text('[{"text": "of a list"}]')
+    documents, notices = read(tmp_path)
+    assert [(document.id, document.text, document.metadata["type"]) for document in documents] == [
+        ("prices.csv", "name: tea | price: 3,50\nname: rum | price: 12", "csv"),
+        ("x", "one, two", "csv"),
+        ("texts.json:1", "of a list", "json"),
+    ]
+    assert documents[1].metadata["year"] == "2020"
+    assert len(notices) == 1 and "settings.json: its rows have no field text" in notices[0]
+
+
+def test_collecting_and_indexing_know_the_same_types(tmp_path):
+    for name in ("a.txt", "a.md", "a.html", "a.pdf", "a.docx", "a.pptx", "a.xlsx", "a.epub", "a.csv", "a.tsv", "a.py",
+                 "a.jsonl", "a.json", "a.parquet", "README", "a.exe", "a.zip", "a.png"):  # fmt: skip
+        path = tmp_path / name
+        path.write_bytes(b"")
+        try:
+            read(path)
+            known = True
+        except DataError as error:
+            known = "cannot read files of type" not in error.what
+        assert known == is_readable(path), name
 
 
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))

@@ -1,10 +1,19 @@
 """A local model answers every conversation it can, whatever its neighbours are like."""
 
+from pathlib import Path
+
+import pytest
+import torch
+
+from sartor.adapters.lora import LoraSettings, add_lora
+from sartor.adapters.store import adapter_files
+from sartor.base.errors import UsageError
 from sartor.data.chat import ChatFormat
 from sartor.generation.local import LocalModel, common_prefix
 from sartor.generation.protocol import Sampling
 from sartor.models.forward import use_packed_attention
-from tests import tiny_models
+from sartor.models.hub import ModelLocation
+from tests import tiny_folders, tiny_models
 
 
 def ask(text: str) -> list[dict[str, str]]:
@@ -49,3 +58,60 @@ def test_streamed_text_is_the_reply() -> None:
     model = local()
     (reply,) = model.generate([ask("the cat")], Sampling(12))
     assert "".join(model.stream(ask("the cat"), Sampling(12))) == reply.text
+
+
+def test_a_chat_that_goes_on_does_not_compute_its_history_again() -> None:
+    model = local()
+    talk = ask("the cat sat on the mat and said nothing at all to the dog")
+    reply = "".join(model.stream(talk, Sampling(12)))
+    talk += [{"role": "assistant", "content": reply}, *ask("and the mat")]
+    second = "".join(model.stream(talk, Sampling(12)))
+    counts = model.engine.prefix_cache.counts
+    assert counts.hits == 1 and counts.reused_tokens > 30
+    assert local().generate([talk], Sampling(12))[0].text == second
+
+
+def test_who_stops_reading_leaves_nothing_behind() -> None:
+    model = local()
+    stream = model.stream(ask("the cat"), Sampling(12))
+    next(stream)
+    stream.close()
+    assert not model.engine.has_work
+    (reply,) = local().generate([ask("the dog")], Sampling(12))
+    assert "".join(model.stream(ask("the dog"), Sampling(12))) == reply.text
+
+
+def adapter_location(folder: Path, base: Path, seed: int) -> ModelLocation:
+    """An adapter that changes what the tiny model in `base` says."""
+    model = tiny_models.model()
+    numbers = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for layer in add_lora(model, LoraSettings(4, 8.0)).values():
+            layer.lora_B.normal_(std=0.3, generator=numbers)
+    folder.mkdir()
+    for name, content in adapter_files(model, LoraSettings(4, 8.0), str(base)).items():
+        (folder / name).write_bytes(content)
+    return ModelLocation(folder.name, base, folder)
+
+
+def test_adapters_on_one_base_answer_as_each_does_on_its_own(tmp_path: Path) -> None:
+    base = tiny_folders.language_model(tmp_path / "base")
+    locations = [adapter_location(tmp_path / f"adapter{seed}", base, seed) for seed in range(2)]
+    asked = [ask("the cat sat on the mat"), ask("the dog")]
+    whole = LocalModel.open(ModelLocation("base", base), torch.float32)
+    models = [whole, *(whole.with_adapter(location) for location in locations)]
+    assert all(model.engine is whole.engine for model in models)
+    texts = [[reply.text for reply in model.generate(asked, Sampling(12))] for model in models]
+    alone = [LocalModel.open(location, torch.float32) for location in (ModelLocation("base", base), *locations)]
+    assert texts == [[reply.text for reply in model.generate(asked, Sampling(12))] for model in alone]
+    assert len({tuple(each) for each in texts}) == 3
+    assert ["".join(model.stream(asked[0], Sampling(12))) for model in models] == [each[0] for each in texts]
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
+    base, other = (tiny_folders.language_model(tmp_path / name) for name in ("base", "other"))
+    location = adapter_location(tmp_path / "adapter", base, 0)
+    with pytest.raises(UsageError, match="another base"):
+        LocalModel.open(ModelLocation("other", other), torch.float32).with_adapter(location)
+    with pytest.raises(UsageError, match="no adapter"):
+        LocalModel.open(ModelLocation("base", base), torch.float32).with_adapter(ModelLocation("base", base))

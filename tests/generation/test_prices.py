@@ -35,9 +35,7 @@ def test_a_cost_by_hand() -> None:
     assert price.cost(1_000_000, 0) == 0.15 and price.cost(2_000, 1_000) == pytest.approx(0.0003 + 0.0006)
 
 
-def test_the_given_file_wins_over_the_users_own_which_wins_over_the_shipped(
-    home: Path, tmp_path: Path
-) -> None:
+def test_the_given_file_wins_over_the_users_own_which_wins_over_the_shipped(home: Path, tmp_path: Path) -> None:
     home.write_text("prices:\n" + entry("api.openai.com", "gpt-4o-mini", 7) + entry("other.example", "a", 7))
     assert load_prices().find("api.openai.com", "gpt-4o-mini").input_per_million == 7  # type: ignore[union-attr]
     given = tmp_path / "given.yaml"
@@ -61,9 +59,7 @@ def test_unknown_is_none_even_for_a_known_model_elsewhere() -> None:
     assert load_prices().find("api.openai.com", "gpt-of-the-future") is None
 
 
-@pytest.mark.parametrize(
-    "change", ["input_per_million: -1", "input_per_million: .nan", "as_of: soon", "modles: [x]"]
-)
+@pytest.mark.parametrize("change", ["input_per_million: -1", "input_per_million: .nan", "as_of: soon", "modles: [x]"])
 def test_bad_entries_name_their_place(home: Path, change: str) -> None:
     lines = {
         "host": "h",

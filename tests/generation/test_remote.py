@@ -1,16 +1,9 @@
 """The remote generator against a real HTTP service on this machine that misbehaves as it is told to."""
 
 import email.utils
-import json
 import socket
-import struct
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,136 +15,11 @@ from sartor.generation.prices import Price, PriceTable
 from sartor.generation.protocol import Reply, Sampling
 from sartor.generation.remote import Remote
 from sartor.generation.retry import RetryPolicy, parse_retry_after
+from tests.generation.fake_service import Act, completion, failure, running
 
 KEY = "sk-very-secret-0123456789"
 QUICK = RetryPolicy(attempts=4, first_wait_seconds=0.01)
 NO_PRICES = PriceTable(())
-
-Answer = dict[str, Any]
-
-
-def completion(
-    text: str, finish: str = "stop", prompt_tokens: int = 10, completion_tokens: int = 5
-) -> Answer:
-    message = {"role": "assistant", "content": text}
-    return {
-        "id": "x",
-        "object": "chat.completion",
-        "created": 0,
-        "model": "m",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-        "usage": {
-            "prompt_tokens": prompt_tokens,
-            "completion_tokens": completion_tokens,
-            "total_tokens": prompt_tokens + completion_tokens,
-        },
-    }
-
-
-@dataclass
-class Act:
-    """What to do with one request."""
-
-    status: int = 200
-    body: Answer | bytes | None = None  # None: an answer that echoes the question
-    headers: dict[str, str] = field(default_factory=dict)
-    drop: bool = False
-    cut: bool = False  # announce more bytes than are sent, then close
-    seconds: float = 0.0
-    after: threading.Event | None = None  # answer only when this has happened
-
-
-def failure(
-    status: int, message: str, code: str | None = None, param: str | None = None, **headers: str
-) -> Act:
-    body = {"error": {"message": message, "type": "x", "code": code, "param": param}}
-    return Act(status, body, {name.replace("_", "-"): value for name, value in headers.items()})
-
-
-@dataclass
-class Service:
-    """`plan(question, attempt)` decides; what came in is kept."""
-
-    plan: Callable[[str, int], Act]
-    url: str = ""
-    requests: list[dict[str, Any]] = field(default_factory=list)
-    headers: list[dict[str, str]] = field(default_factory=list)
-    attempts: Counter[str] = field(default_factory=Counter)
-    succeeded: Counter[str] = field(default_factory=Counter)
-    bytes_received: Counter[str] = field(default_factory=Counter)
-    times: list[float] = field(default_factory=list)
-    busy: int = 0
-    busiest: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@contextmanager
-def running(plan: Callable[[str, int], Act]) -> Iterator[Service]:
-    service = Service(plan)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            raw = self.rfile.read(int(self.headers["content-length"]))
-            body = json.loads(raw)
-            question = body["messages"][-1]["content"]
-            head = len(self.requestline) + 2 + sum(len(k) + len(v) + 4 for k, v in self.headers.items()) + 2
-            with service.lock:
-                service.requests.append(body)
-                service.headers.append({k.lower(): v for k, v in self.headers.items()})
-                service.times.append(time.monotonic())
-                service.attempts[question] += 1
-                service.bytes_received[question] += head + len(raw)
-                service.busy += 1
-                service.busiest = max(service.busiest, service.busy)
-                act = service.plan(question, service.attempts[question])
-            try:
-                self.perform(act, question)
-            except OSError:
-                self.close_connection = True  # the client has gone
-            finally:
-                with service.lock:
-                    service.busy -= 1
-
-        def perform(self, act: Act, question: str) -> None:
-            time.sleep(act.seconds)
-            if act.after is not None:
-                act.after.wait(30)
-            if act.drop:
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-                self.connection.shutdown(socket.SHUT_RDWR)
-                return
-            body = completion(f"echo {question}") if act.body is None else act.body
-            raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-            self.send_response(act.status)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(raw) + (100 if act.cut else 0)))
-            for name, value in act.headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(raw)
-            self.wfile.flush()
-            if act.cut:
-                self.close_connection = True
-            elif act.status == 200 and act.body is None:
-                with service.lock:
-                    service.succeeded[question] += 1
-
-        def log_message(self, *arguments: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    service.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    try:
-        yield service
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 @pytest.fixture(autouse=True)
@@ -218,11 +86,7 @@ def test_a_row_that_never_works_leaves_its_neighbours_alone() -> None:
 
 def test_retry_after_is_obeyed_by_all_threads() -> None:
     def plan(question: str, attempt: int) -> Act:
-        return (
-            failure(429, "wait", retry_after="0.4")
-            if question == "q0" and attempt == 1
-            else Act(seconds=0.02)
-        )
+        return failure(429, "wait", retry_after="0.4") if question == "q0" and attempt == 1 else Act(seconds=0.02)
 
     with running(plan) as service:
         replies = remote(service.url, concurrency=2).generate(questions(30), Sampling())
@@ -345,9 +209,7 @@ def test_a_model_that_wants_the_newer_name_of_the_limit_gets_it() -> None:
 
 def test_bytes_are_those_that_arrived_retries_included() -> None:
     with running(lambda question, attempt: failure(500, "again") if attempt < 3 else Act()) as service:
-        replies = remote(service.url).generate(
-            questions(3) + [[{"role": "user", "content": "ünïcode"}]], Sampling()
-        )
+        replies = remote(service.url).generate(questions(3) + [[{"role": "user", "content": "ünïcode"}]], Sampling())
         received = [service.bytes_received[f"q{n}"] for n in range(3)] + [service.bytes_received["ünïcode"]]
         assert [reply.bytes_sent for reply in replies] == received
         assert {reply.hosts for reply in replies} == {(service.url.split("/")[2],)}
@@ -372,10 +234,7 @@ def test_cost_comes_from_the_price_table_and_is_unknown_without(capsys: pytest.C
         assert remote(service.url).generate(questions(1), Sampling())[0].cost is None
         assert f"no price is known for m at {host}" in capsys.readouterr().err
         service.plan = lambda *_: Act(body={**completion("a"), "usage": None})
-        assert (
-            remote(service.url, prices=PriceTable((price,))).generate(questions(1), Sampling())[0].cost
-            is None
-        )
+        assert remote(service.url, prices=PriceTable((price,))).generate(questions(1), Sampling())[0].cost is None
 
 
 def test_an_answer_the_service_broke_off_is_an_error_that_was_paid_for() -> None:
@@ -429,9 +288,7 @@ def test_keys_never_show(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 def test_a_key_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
     with running(lambda *_: Act()) as service:
-        remote(service.url, api_key_env=None, api_key_file=str(tmp_path / "key")).generate(
-            questions(1), Sampling()
-        )
+        remote(service.url, api_key_env=None, api_key_file=str(tmp_path / "key")).generate(questions(1), Sampling())
         assert service.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
@@ -452,19 +309,12 @@ def test_waits_double_up_to_a_limit_and_end() -> None:
     waits = [policy.wait_seconds(attempt, None) for attempt in range(1, 13)]
     limits = [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
     assert waits[-1] is None
-    assert all(
-        wait is not None and limit / 2 <= wait <= limit
-        for wait, limit in zip(waits[:-1], limits, strict=True)
-    )
+    assert all(wait is not None and limit / 2 <= wait <= limit for wait, limit in zip(waits[:-1], limits, strict=True))
 
 
 def test_retry_after_forms() -> None:
     assert parse_retry_after("7") == 7 and parse_retry_after("-3") == 0
-    assert (
-        parse_retry_after(None) is None
-        and parse_retry_after("soon") is None
-        and parse_retry_after("nan") is None
-    )
+    assert parse_retry_after(None) is None and parse_retry_after("soon") is None and parse_retry_after("nan") is None
     date = email.utils.formatdate(time.time() + 20, usegmt=True)
     assert 15 < (parse_retry_after(date) or 0) <= 20
 

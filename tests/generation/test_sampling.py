@@ -44,10 +44,27 @@ def test_the_nucleus_is_the_fewest_tokens_that_reach_top_p() -> None:
 def test_log_probabilities_are_of_the_tempered_distribution_and_neighbours_change_nothing() -> None:
     logits = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0)) * 5
     samplings = [Sampling(), Sampling(temperature=1.0), Sampling(temperature=0.5), Sampling(temperature=1.0, top_p=0.5)]
-    tokens, log_probs = choose_tokens(logits.clone(), samplings, [random.Random(seed) for seed in range(4)])
+    tokens, log_probs, _ = choose_tokens(logits.clone(), samplings, [random.Random(seed) for seed in range(4)])
     assert int(tokens[0]) == int(logits[0].argmax())
     for row, sampling in enumerate(samplings):
         exact = torch.log_softmax(logits[row].double() / (sampling.temperature or 1.0), -1)
         assert float(log_probs[row]) == pytest.approx(float(exact[tokens[row]]), abs=1e-5)
-        alone, _ = choose_tokens(logits[row : row + 1].clone(), [sampling], [random.Random(row)])
+        alone, _, _ = choose_tokens(logits[row : row + 1].clone(), [sampling], [random.Random(row)])
         assert int(alone[0]) == int(tokens[row])
+
+
+def test_the_likeliest_tokens_are_reported_with_their_log_probabilities_as_many_as_asked_for() -> None:
+    logits = torch.randn(4, 600, generator=torch.Generator().manual_seed(0)) * 3
+    logits[3, 5:] = float("-inf")
+    samplings = [
+        Sampling(top_log_probs=3),
+        Sampling(temperature=0.5, top_p=0.4, top_log_probs=5),
+        Sampling(temperature=1.0),
+        Sampling(temperature=1.0, top_log_probs=9),
+    ]
+    _, _, top = choose_tokens(logits.clone(), samplings, [random.Random(seed) for seed in range(4)])
+    assert [len(each) for each in top] == [3, 5, 0, 5]  # of row 3 only five tokens are possible
+    for row, sampling in enumerate(samplings):
+        exact = torch.log_softmax(logits[row].double() / (sampling.temperature or 1.0), -1).topk(len(top[row]))
+        assert [token for token, _ in top[row]] == exact.indices.tolist()
+        assert [value for _, value in top[row]] == pytest.approx(exact.values.tolist(), abs=1e-4)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from sartor.data.extract import read_documents
+from sartor.data.ranking_measures import recall, reciprocal_rank
 from sartor.retrieval.embedder import Embedder
-from sartor.retrieval.fusion import DEFAULT_DENSE_WEIGHT, recall, reciprocal_rank
+from sartor.retrieval.fusion import DEFAULT_DENSE_WEIGHT
 from sartor.retrieval.indexing import IndexReport, index_folder
 from sartor.retrieval.search import search, tune_dense_weight
 from sartor.retrieval.store import KnowledgeStore
@@ -39,7 +40,7 @@ def encyclopedia(real_data: Path) -> Path:
 def store(encyclopedia: Path, embedder: Embedder, tmp_path_factory: pytest.TempPathFactory) -> KnowledgeStore:
     store = KnowledgeStore(tmp_path_factory.mktemp("store") / "encyclopedia.sqlite", create=True)
     report = index_folder(store, read_documents(encyclopedia / "documents"), embedder)
-    assert report == IndexReport(294, 0, 0, 0, report.chunks, ()) and 294 < report.chunks < 500
+    assert report == IndexReport(294, 0, 0, 0, report.chunks, (), report.embedded) and 294 < report.chunks < 500
     return store
 
 

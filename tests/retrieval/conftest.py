@@ -24,6 +24,7 @@ class HashEmbedder:
 
     def __init__(self, name: str = "hash", dimension: int = 16, max_tokens: int = 40):
         self.name, self.dimension, self.max_tokens = name, dimension, max_tokens
+        self.source = "words"
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         vectors = np.zeros((len(texts), self.dimension), dtype=np.float32)
@@ -31,6 +32,9 @@ class HashEmbedder:
             for word in ["", *re.findall(r"\w+", text.lower())]:
                 vectors[row] += direction(word, self.dimension)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    def embed_queries(self, texts: Sequence[str]) -> np.ndarray:
+        return self.embed(texts)
 
     def count_tokens(self, text: str) -> int:
         return 2 + len(text.split())

@@ -7,14 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sartor.retrieval.chunking import Chunk, chunk_text, sections_of
+from sartor.retrieval.code_sections import code_starts
 
-WORDS = st.sampled_from(
-    ["one", "two.", "Three", "vier!", "(five)", "日本語。", "x" * 90, "#", "```", "-", "é"]
-)
+WORDS = st.sampled_from(["one", "two.", "Three", "vier!", "(five)", "日本語。", "x" * 90, "#", "```", "-", "é"])
 LINES = st.lists(WORDS, max_size=30).map(" ".join)
-HEADINGS = st.tuples(st.integers(1, 4), st.sampled_from(["A", "B", "C and D"])).map(
-    lambda h: "#" * h[0] + " " + h[1]
-)
+HEADINGS = st.tuples(st.integers(1, 4), st.sampled_from(["A", "B", "C and D"])).map(lambda h: "#" * h[0] + " " + h[1])
 TEXTS = st.lists(st.one_of(LINES, HEADINGS, st.just("")), max_size=40).map("\n".join)
 
 
@@ -106,7 +103,7 @@ def test_an_endless_title_is_shortened_and_the_text_is_not(title):
 
 
 def test_headings_in_code_are_none_and_paths_follow_levels():
-    text = "Intro\n# A\n```sh\n# no heading\n~~~\n```\n### B ##\n## C#\n#D\n# E\n"
+    text = "Intro\n# A { #a-name }\n```sh\n# no heading\n~~~\n```\n### B ##\n## C#\n#D\n# E\n"
     sections = sections_of(text)
     assert [section.path for section in sections] == [(), ("A",), ("A", "B"), ("A", "C#"), ("E",)]
     assert "".join(text[section.start : section.end] for section in sections) == text
@@ -115,3 +112,55 @@ def test_headings_in_code_are_none_and_paths_follow_levels():
 
 def test_headings_alone_still_give_a_chunk():
     assert [(chunk.title, chunk.text) for chunk in cut("# A\n\n## B\n", "A")] == [("A > B", "# A\n\n## B")]
+
+
+CODE_LINES = st.sampled_from(
+    [
+        "",
+        "def f(x):",
+        "    return x",
+        "class A:",
+        "    def g(self):",
+        "# a comment",
+        "@wrapped",
+        "}",
+        "x = 1 " * 9,
+        "\tb",
+    ]
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(CODE_LINES, max_size=60).map("\n".join))
+def test_code_keeps_every_character_in_order(text):
+    chunks = chunk_text(text, "tool.py", count_words, 40, 60, is_code=True)
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
+    for chunk in chunks:
+        assert text[chunk.start : chunk.end] == chunk.text and count_words(chunk.embedded) <= 60
+
+
+def test_code_is_cut_along_functions_which_name_their_parts():
+    comment = "# Adds.\n# It is no heading.\n@wrapped\n"
+    body = "".join(f"    step_{number} = compute the next {number}\n" for number in range(12))
+    function = f"{comment}def add(a, b):\n{body}"
+    method = f"    def first(self):\n{body}\n    def second(self):\n{body}"
+    text = f"import os\n\n\n{function}\n\nclass Adder(Base):\n{method}"
+    chunks = chunk_text(text, "tool.py", count_words, 90, 90, is_code=True)
+    assert [chunk.title for chunk in chunks] == [
+        "tool.py", "tool.py > class Adder(Base)", "tool.py > class Adder(Base)",
+    ]  # fmt: skip
+    assert chunks[0].text == f"import os\n\n\n{function}".strip()
+    assert chunks[1].text.startswith("class Adder") and chunks[2].text.startswith("def second")
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("fn main() {\n    a\n\n    b\n}\n\n// Says it.\npub struct A {\n}\n", ["fn main()", "pub struct A"]),
+        ("if a\n\nend\n\nexport default function f() {\n}\n", ["", "export default function f()"]),
+        ("func (a *A) B() {\n}\n\ntype C struct {\n}\n", ["func (a *A) B()", "type C struct"]),
+        ("\n\n  x\n", []),
+    ],
+)  # fmt: skip
+def test_parts_of_several_languages(text, starts):
+    assert [name for _, name in code_starts(text)] == starts

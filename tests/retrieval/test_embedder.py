@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -42,9 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save(str(folder / "tokenizer.json"))
     torch.manual_seed(0)
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **sizes)).save_pretrained(
-        folder
-    )
+    BertModel(BertConfig(vocab_size=len(vocabulary), max_position_embeddings=64, **sizes)).save_pretrained(folder)
     (folder / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 16}))
     return folder
 
@@ -109,13 +108,100 @@ def test_a_folder_without_a_part_is_refused(folder, tmp_path, missing):
         Embedder(other)
 
 
-def test_another_pooling_is_refused(folder, tmp_path):
+def changed(folder: Path, tmp_path: Path, **files: object) -> Path:
+    """A copy with other JSON files, by their names without ending."""
     other = shutil.copytree(folder, tmp_path / "other")
+    for name, content in files.items():
+        (other / f"{name}.json").write_text(json.dumps(content))
+    return other
+
+
+def with_pooling(folder: Path, tmp_path: Path, pooling: dict[str, object], **files: object) -> Path:
+    other = changed(folder, tmp_path, **files)
     (other / "1_Pooling").mkdir()
-    pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     (other / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
-    with pytest.raises(UsageError, match="does not pool by the mean"):
-        Embedder(other)
+    return other
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [
+        {"pooling_mode_max_tokens": True, "pooling_mode_mean_tokens": False},
+        {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
+        {"pooling_mode_mean_tokens": False},
+        {"pooling_mode": "lasttoken"},
+    ],
+)
+def test_another_pooling_is_refused(folder, tmp_path, pooling):
+    with pytest.raises(UsageError, match="it pools by"):
+        Embedder(with_pooling(folder, tmp_path, pooling))
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"modules": [{"type": "x.Transformer"}, {"type": "x.Pooling"}, {"type": "x.Dense"}]}, "Dense"),
+        ({"modules": [{"type": "x.CLIPModel"}]}, "CLIPModel"),
+        ({"config_sentence_transformers": {"similarity_fn_name": "euclidean"}}, "compared by euclidean"),
+        ({"config_sentence_transformers": {"similarity_fn_name": "dot"}}, "compared by dot"),
+    ],
+)
+def test_what_is_not_understood_is_refused(folder, tmp_path, files, message):
+    with pytest.raises(UsageError, match=message):
+        Embedder(changed(folder, tmp_path, **files))
+
+
+def test_a_prompt_that_pooling_leaves_out_is_refused(folder, tmp_path):
+    prompts = {"config_sentence_transformers": {"prompts": {"query": "red "}}}
+    with pytest.raises(UsageError, match="leaves out"):
+        Embedder(with_pooling(folder, tmp_path, {"pooling_mode": "mean", "include_prompt": False}, **prompts))
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize("form", ["old", "new"])
+def test_prompts_and_pooling_are_those_of_sentence_transformers(folder, tmp_path, pooling, form):
+    stated = {f"pooling_mode_{name}": name.startswith(pooling) for name in ("mean_tokens", "cls_token")}
+    stated = {"word_embedding_dimension": 32} | stated if form == "old" else {"pooling_mode": pooling}
+    prompts = {"prompts": {"query": "red ", "document": "the sea "}, "similarity_fn_name": "cosine"}
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+    ]
+    other = with_pooling(folder, tmp_path, stated, modules=modules, config_sentence_transformers=prompts)
+    if form == "new":
+        (other / "1_Pooling" / "config.json").write_text(
+            json.dumps({"embedding_dimension": 32, "pooling_mode": pooling})
+        )
+    (other / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "model_max_length": 16})
+    )
+    peer = SentenceTransformer(str(other), device="cpu")
+    ours = Embedder(other, dtype=torch.float32, device=torch.device("cpu"))
+    for found, expected in (
+        (ours.embed(TEXTS), peer.encode_document(TEXTS, normalize_embeddings=True)),
+        (ours.embed_queries(TEXTS), peer.encode_query(TEXTS, normalize_embeddings=True)),
+    ):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+    bare = Embedder(other, dtype=torch.float32, device=torch.device("cpu"), prompts=False)
+    np.testing.assert_allclose(bare.embed(TEXTS), peer.encode(TEXTS, normalize_embeddings=True), atol=2e-6)
+    assert ours.count_tokens("ship") == bare.count_tokens("ship") + 2
+    assert len({ours.name, bare.name}) == 2
+    assert np.abs(ours.embed(TEXTS) - ours.embed_queries(TEXTS)).max() > 1e-4
+
+
+def test_the_limit_is_what_the_folder_says_and_the_model_has(folder, tmp_path):
+    assert Embedder(changed(folder, tmp_path, sentence_bert_config={"max_seq_length": 500})).max_tokens == 64
+    (tmp_path / "other" / "sentence_bert_config.json").write_text("{}")
+    assert Embedder(tmp_path / "other").max_tokens == 64
+    (tmp_path / "other" / "tokenizer_config.json").write_text('{"model_max_length": 20}')
+    assert Embedder(tmp_path / "other").max_tokens == 20
+
+
+def test_texts_are_lowered_where_the_folder_says_so(folder, embedder, tmp_path):
+    settings = {"max_seq_length": 16, "do_lower_case": True}
+    lowering = Embedder(changed(folder, tmp_path, sentence_bert_config=settings), torch.float32, torch.device("cpu"))
+    np.testing.assert_allclose(lowering.embed(["The RED ship"]), embedder.embed(["the red ship"]), atol=1e-6)
+    assert lowering.name != embedder.name
 
 
 @given(st.lists(st.integers(1, 40)), st.integers(1, 100))
@@ -126,10 +212,6 @@ def test_batches_hold_every_text_once_sorted_and_bounded(lengths, batch_tokens):
     assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
     widths = [max(lengths[index] for index in batch) for batch in batches]
     assert all(
-        len(batch) == 1 or len(batch) * width <= batch_tokens
-        for batch, width in zip(batches, widths, strict=True)
+        len(batch) == 1 or len(batch) * width <= batch_tokens for batch, width in zip(batches, widths, strict=True)
     )
-    assert all(
-        (len(batch) + 1) * width > batch_tokens
-        for batch, width in list(zip(batches, widths, strict=True))[:-1]
-    )
+    assert all((len(batch) + 1) * width > batch_tokens for batch, width in list(zip(batches, widths, strict=True))[:-1])

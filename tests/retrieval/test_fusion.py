@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from sartor.data.ranking_measures import recall, reciprocal_rank
 from sartor.retrieval.fusion import (
     DEFAULT_DENSE_WEIGHT,
     GRID,
     Candidates,
     choose_fusion,
-    recall,
-    reciprocal_rank,
 )
 
 SCORES = arrays.arrays(np.float64, 6, elements=st.floats(-1, 1))

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from sartor.base.errors import UsageError
 from sartor.generation.protocol import Passage, Reply, Sampling
-from sartor.retrieval.grounded import Grounded, ask, cited, grounded_message, inert
+from sartor.retrieval.grounded import Abstaining, Grounded, ask, ground, grounded_message
+from sartor.retrieval.inert import inert
+from sartor.retrieval.rewriting import last_words
 
 
 def passage(id: str, text: str = "text", title: str = "") -> Passage:
@@ -36,7 +38,7 @@ class Shelf:
     def __init__(self, *passages: Passage):
         self.passages, self.queries = passages, []
 
-    def retrieve(self, queries, k):
+    def retrieve(self, queries, k, where=None):
         self.queries.append((list(queries), k))
         return [[each for each in self.passages if each.document_id in query][:k] for query in queries]
 
@@ -53,9 +55,7 @@ def test_without_passages_the_question_is_all_that_is_said():
 
 
 def test_braces_in_documents_and_questions_are_left_alone():
-    message = grounded_message(
-        "{passages} {x} \\1", [passage("a", "{question} {0}")], "{question}|{passages}"
-    )
+    message = grounded_message("{passages} {x} \\1", [passage("a", "{question} {0}")], "{question}|{passages}")
     assert message == "{passages} {x} \\1|[1] {question} {0}\n\n"
     for wrong in ("{question}", "{passages}", "{passages}{passages}{question}", ""):
         with pytest.raises(UsageError):
@@ -106,7 +106,9 @@ def test_the_last_question_of_every_conversation_is_grounded_in_one_call():
     conversations = [history, [{"role": "user", "content": "c?"}], [{"role": "assistant", "content": "a b"}]]
     seen: dict[int, Reply] = {}
     sampling = Sampling(seed=5)
-    replies = Grounded(inner, shelf, k=2).generate(conversations, sampling, seen.__setitem__)
+    replies = Grounded(inner, shelf, k=2, search_question=last_words).generate(
+        conversations, sampling, seen.__setitem__
+    )
     assert shelf.queries == [(["a?", "c?"], 2)]
     ((sent, used),) = inner.calls
     assert used is sampling
@@ -119,22 +121,23 @@ def test_the_last_question_of_every_conversation_is_grounded_in_one_call():
     assert [seen[index] for index in range(3)] == replies
 
 
+def test_a_follow_up_is_searched_for_with_what_it_leans_on():
+    inner, shelf = Echo(), Shelf(passage("Bolt"))
+    history = [
+        {"role": "user", "content": "How fast is the Bolt?"}, {"role": "assistant", "content": "Very."},
+        {"role": "user", "content": "And how heavy is it?"},
+    ]  # fmt: skip
+    assert Grounded(inner, shelf).generate([history], Sampling())[0].passages == [passage("Bolt")]
+    assert inner.calls[0][0][0][-1]["content"] == "[1] text\n\nQuestion: And how heavy is it?"
+    conversation, found = ground(history, shelf, 3)
+    assert conversation == inner.calls[0][0][0] and found == [passage("Bolt")]
+    assert ground(history, shelf, 3, search_question=last_words)[1] == []
+
+
 def test_what_the_inner_generator_says_it_sent_is_kept():
     sent = [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
-    (reply,) = Grounded(Echo(sent=sent), Shelf(passage("a"))).generate(
-        [[{"role": "user", "content": "a"}]], Sampling()
-    )
+    (reply,) = Grounded(Echo(sent=sent), Shelf(passage("a"))).generate([[{"role": "user", "content": "a"}]], Sampling())
     assert reply.messages == sent and reply.passages == [passage("a")]
-
-
-def test_only_retrieved_passages_can_be_cited():
-    shelf = [passage("a"), passage("b"), passage("c")]
-    for text, ids in [
-        ("x [2] y [1].", "ba"), ("[1][1, 3]", "ac"), ("[3; 2]", "cb"), ("[0] [4] [99999] [-1] [x] 1", ""),
-        ("see [ 1 ]", ""), ("a[1]", "a"), ("", ""), ("[1,]", ""),
-    ]:  # fmt: skip
-        assert "".join(each.document_id for each in cited(text, shelf)) == ids, text
-    assert cited("[1]", []) == []
 
 
 def test_ask_answers_with_citations():
@@ -150,3 +153,22 @@ def test_ask_answers_with_citations():
     assert user["content"].startswith("[1] text") and user["content"].endswith("Question: a or b?")
     nothing_found = ask(inner, Shelf(), "a?")
     assert nothing_found.cited == [] and inner.calls[1][0] == [[{"role": "user", "content": "a?"}]]
+
+
+def test_ask_takes_out_addresses_that_no_source_holds():
+    page = passage("a", "See https://good.example/a?b=1 for more.")
+    answer = ask(Echo("![x](https://evil.example/?q=1) See https://good.example/a?b=1. [1]"), Shelf(page), "a?")
+    assert answer.reply.text == "[x] ‹link removed› See https://good.example/a?b=1. [1]"
+    assert answer.removed == ["a picture's mark", "https://evil.example/?q=1"]
+    assert ask(Echo("https://mine.example/x"), Shelf(page), "a https://mine.example/x").removed == []
+
+
+def test_where_the_documents_do_not_say_no_model_is_asked(embedder):
+    inner, shelf = Echo(), Shelf(passage("ships", "Red ships sail slowly."))
+    question = "Which ships sail slowly?"
+    answer = ask(inner, shelf, question, abstaining=Abstaining(embedder, 1e9))
+    assert answer.abstained and answer.reply.text == "The documents do not say." and not inner.calls
+    assert answer.passages == list(shelf.passages) and answer.citations == [] and answer.support < 1e9
+    answer = ask(inner, shelf, question, abstaining=Abstaining(embedder, -1e9))
+    assert not answer.abstained and len(inner.calls) == 1 and answer.support > -1e9
+    assert ask(inner, shelf, "absent?", abstaining=Abstaining(embedder, -100.0)).abstained is False

@@ -59,7 +59,8 @@ def bm25(store, query: list[str]) -> dict[int, float]:
 
 def test_full_text_scores_are_bm25(filled):
     for query in (["anchor"], ["ship", "storm", "mast"], ["absent"]):
-        found = dict(filled.match(" OR ".join(f'"{word}"' for word in query), 1000))
+        (candidates,) = filled.candidates([" ".join(query)], np.zeros((1, 16), dtype=np.float32), 1000)
+        found = {id: score for id, score in zip(candidates.ids, candidates.lexical, strict=True) if score}
         expected = bm25(filled, query)
         assert found.keys() == expected.keys()
         np.testing.assert_allclose([found[id] for id in expected], list(expected.values()), rtol=1e-9)

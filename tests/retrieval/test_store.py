@@ -21,7 +21,8 @@ def texts_in(store: KnowledgeStore) -> dict[str, str]:
 
 
 def found_by(store: KnowledgeStore, word: str) -> set[str]:
-    return set(store.document_ids([id for id, _ in store.match(f'"{word}"', 1000)]))
+    (found,) = store.candidates([word], np.zeros((1, 16), dtype=np.float32), 1000)
+    return set(store.document_ids(found.ids[found.lexical > 0].tolist()))
 
 
 def test_index_adds_replaces_removes_and_embeds_only_what_changed(
@@ -31,10 +32,10 @@ def test_index_adds_replaces_removes_and_embeds_only_what_changed(
     embed = embedder.embed
     monkeypatch.setattr(embedder, "embed", lambda texts: embedded.extend(texts) or embed(texts))
     first = make_documents(a="Red ships sail.", b="Blue whales dive.", c="Green tea.")
-    assert index_folder(store, first, embedder) == IndexReport(3, 0, 0, 0, 3, ())
+    assert index_folder(store, first, embedder) == IndexReport(3, 0, 0, 0, 3, (), 3)
     second = make_documents(a="Red ships sail.", b="Grey whales dive.", d="Black tea.")
     embedded.clear()
-    assert index_folder(store, second, embedder) == IndexReport(1, 1, 1, 1, 3, ())
+    assert index_folder(store, second, embedder) == IndexReport(1, 1, 1, 1, 3, (), 2)
     assert embedded == ["About b\nGrey whales dive.", "About d\nBlack tea."]
     assert texts_in(store) == {document.id: document.text for document in second}
     assert (found_by(store, "blue"), found_by(store, "green"), found_by(store, "whale")) == (
@@ -163,8 +164,10 @@ def test_a_damaged_file_is_found(tmp_path, embedder, make_documents):
         )
         assert store.problems() == []
         store._connection.execute("UPDATE chunks SET text = 'quite different' WHERE id = 3")
-        store._connection.execute("DELETE FROM vectors WHERE chunk_id = 2")
-        assert len(store.problems()) == 2
+        store._connection.execute("UPDATE vectors SET vector = x'00' WHERE id = 2")
+        store._connection.execute("UPDATE vectors SET uses = 7 WHERE id = 5")
+        store._connection.execute("UPDATE documents SET metadata = '{\"year\": 2025}' WHERE id = 'd7'")
+        assert len(store.problems()) == 5
     damaged = bytearray(path.read_bytes())
     for page in range(2, len(damaged) // 4096, 2):
         damaged[page * 4096 : page * 4096 + 100] = b"\xff" * 100
@@ -180,7 +183,7 @@ def test_the_matrix_is_kept_until_any_connection_writes(store, embedder, make_do
     index_folder(store, make_documents(a="one", b="two"), embedder)
     ids, vectors = store.matrix()
     assert store.matrix()[1] is vectors
-    np.testing.assert_array_equal(vectors, embedder.embed(["About a\none", "About b\ntwo"]))
+    np.testing.assert_array_equal(vectors, embedder.embed(["About a\none", "About b\ntwo"]).astype(np.float16))
     with KnowledgeStore(store.path) as other:
         other.remove(["a"])
     assert len(store.matrix()[0]) == 1

@@ -32,6 +32,8 @@ class FakeEvent:
     log_prob: float
     text: str
     finish: str | None
+    top: tuple[tuple[int, float], ...] = ()
+    prompt: Any = None
 
 
 @dataclass
@@ -56,6 +58,8 @@ class FakeEngine:
     step_seconds: float = 0.0
     failures_to_come: int = 0
     unclean: bool = False
+    max_rows: int = 64
+    queued: int = 0
 
     def __post_init__(self) -> None:
         self.gate.set()
@@ -64,9 +68,22 @@ class FakeEngine:
     def has_work(self) -> bool:
         return bool(self.rows) or self.unclean
 
-    def add(self, prompt: Sequence[int], sampling: Sampling) -> int:
+    @property
+    def active(self) -> int:
+        return len(self.rows)
+
+    def add_group(
+        self,
+        prompt: Sequence[int],
+        samplings: Sequence[Sampling],
+        constraints: Any = None,
+        adapter: str | None = None,
+        prompt_log_probs: int | None = None,
+    ) -> list[int]:
         self.threads.add(threading.get_ident())
-        text = decode(prompt)
+        return [self._add(decode(prompt), sampling) for sampling in samplings]
+
+    def _add(self, text: str, sampling: Sampling) -> int:
         if "REFUSE" in text:
             raise DataError("the engine does not take this")
         if "ADD-FAILS" in text:
@@ -110,7 +127,7 @@ class FakeEngine:
         self.rows.pop(request_id, None)
 
 
-def prepare(messages: Conversation) -> tuple[list[int], list[Passage] | None]:
+def prepare(messages: Conversation, tools: Any = ()) -> tuple[list[int], list[Passage] | None]:
     text = "\n".join(f"{message['role']}: {message['content']}" for message in messages)
     if "UNRENDERABLE" in text:
         raise DataError("the template has no place for this")
@@ -119,7 +136,7 @@ def prepare(messages: Conversation) -> tuple[list[int], list[Passage] | None]:
     return [ord(character) for character in text], None
 
 
-def prepare_grounded(messages: Conversation) -> tuple[list[int], list[Passage] | None]:
+def prepare_grounded(messages: Conversation, tools: Any = ()) -> tuple[list[int], list[Passage] | None]:
     ids, _ = prepare(messages)
     return ids, [
         Passage("c7", "d1", "The gate opens at nine.", 1.5, 10, 33, "Hours"),

@@ -43,10 +43,33 @@ def test_all_routes(start: Any) -> None:
                 assert KEY not in response.text
 
 
+def routes(live: Any) -> list[tuple[str, str]]:
+    """(path, method) of every route that the application has."""
+    found = [
+        (route.path.replace("{model_id:path}", "echo"), method) for route in live.app.routes for method in route.methods
+    ]
+    assert len(found) >= 10
+    return found
+
+
 def test_a_key_given_twice_is_none(start: Any) -> None:
     live = start(key=KEY)
     headers = [("Authorization", f"Bearer {KEY}"), ("Authorization", f"Bearer {KEY}")]
-    assert httpx.get(f"{live.url}/v1/models", headers=headers).status_code == 401
+    for path, method in routes(live):
+        status = httpx.request(method, f"{live.url}{path}", headers=headers).status_code
+        assert status == (200 if path == "/health" else 401), path
+
+
+def test_no_route_answers_to_a_foreign_host_or_opens_itself_to_other_sites(live: Any) -> None:
+    sites = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    for path, method in routes(live):
+        assert httpx.request(method, f"{live.url}{path}", headers={"Host": "evil.example"}).status_code == 421, path
+        for asked in (method, "OPTIONS"):
+            response = httpx.request(asked, f"{live.url}{path}", headers=sites)
+            assert not [name for name in response.headers if name.startswith("access-control")], path
+        if method == "POST":  # what a page of another site can send unasked
+            sent = httpx.post(f"{live.url}{path}", content=b"{}", headers={"Content-Type": "text/plain"})
+            assert sent.status_code == 415, path
 
 
 def test_the_work_is_not_begun_without_a_key(start: Any) -> None:

@@ -70,8 +70,12 @@ def test_a_failure_in_a_stream_is_raised_and_a_full_queue_is_a_rate_limit(start:
     live.engine.failures_to_come = 1
     with pytest.raises(openai.APIError, match="engine failed"):
         list(client.chat.completions.create(model="echo", messages=HELLO, stream=True))
+    live.engine.gate.clear()
+    stream = client.chat.completions.create(model="echo", messages=HELLO, n=2, stream=True)
     with pytest.raises(openai.RateLimitError):
-        client.chat.completions.create(model="echo", messages=HELLO, n=3)
+        client.chat.completions.create(model="echo", messages=HELLO)
+    live.engine.gate.set()
+    assert sum(bool(chunk.choices[0].finish_reason) for chunk in stream) == 2
 
 
 def test_our_own_remote_generator(start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

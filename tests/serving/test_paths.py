@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sartor.retrieval.indexing import index_folder
 from sartor.retrieval.path import Knowledge, OpenPath, PathConfig, open_model
 from sartor.retrieval.store import KnowledgeStore
 from sartor.serving.app import build_app
-from sartor.serving.paths import served, served_models
+from sartor.serving.paths import served_models
 from sartor.serving.server import http_server, listen
 from tests import tiny_folders
 
@@ -52,11 +53,9 @@ def paths(run: Path) -> dict[str, OpenPath]:
 
 
 @pytest.fixture(scope="module")
-def client(paths: dict[str, OpenPath]) -> Iterator[openai.OpenAI]:
-    models = []
-    for name, path in paths.items():
-        assert path.local is not None
-        models.append(served(path, path.local, name))
+def client(run: Path) -> Iterator[openai.OpenAI]:
+    found = served_models([f"{run}:rag", f"{run}:prompt"])
+    models = [replace(model, id=model.id.removeprefix(f"{run.name}:")) for model in found]
     server, listening = http_server(build_app(models)), listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
     thread.start()

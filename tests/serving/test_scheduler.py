@@ -1,19 +1,23 @@
 """Many clients at once: what is bounded, what is cancelled, and what a failing engine does to whom."""
 
 import asyncio
+import dataclasses
 import http.client
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from sartor.generation.protocol import Sampling
 from sartor.serving.engine_thread import EngineThread, Job, Outcome
 from sartor.serving.errors import ApiError
+from sartor.serving.scheduler import PREPARING_THREADS, Scheduler
 
 
 def body(content: str = "hello", **options: Any) -> dict[str, Any]:
@@ -32,9 +36,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 def test_one_thread_touches_the_engine(live: Any, pool: ThreadPoolExecutor) -> None:
     answers = list(pool.map(lambda number: post(live, content=f"number {number}").json(), range(32)))
-    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [
-        f"number {n}" for n in range(32)
-    ]
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == [f"number {n}" for n in range(32)]
     assert len(live.engine.threads) == 1 and threading.get_ident() not in live.engine.threads
 
 
@@ -61,7 +63,7 @@ def test_too_many_requests_get_429_and_the_others_are_unharmed(
     live.engine.gate.set()
     assert len(kept.result().json()["choices"]) == 3
     assert post(live, n=3).status_code == 200
-    assert post(live, n=4).status_code == 429
+    assert post(live, n=4).status_code == 400, "it would never be served, so there is no use in coming back"
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -85,9 +87,7 @@ def test_a_client_that_leaves_stops_its_work_within_a_step(live: Any, eventually
     assert {number: live.engine.tokens[number] for number in made} == made and live.engine.steps > steps
 
 
-def test_clients_that_leave_give_their_places_back(
-    start: Any, pool: ThreadPoolExecutor, eventually: Any
-) -> None:
+def test_clients_that_leave_give_their_places_back(start: Any, pool: ThreadPoolExecutor, eventually: Any) -> None:
     live = start(max_answers=8)
     live.engine.step_seconds = 0.01
 
@@ -220,9 +220,7 @@ def test_stopping_answers_everybody(engine: Any, inbox: Inbox, eventually: Any) 
         assert isinstance(outcome, ApiError) and outcome.status == 503
 
 
-def test_cancelling_what_is_unknown_or_finished_is_harmless(
-    engine: Any, inbox: Inbox, eventually: Any
-) -> None:
+def test_cancelling_what_is_unknown_or_finished_is_harmless(engine: Any, inbox: Inbox, eventually: Any) -> None:
     thread = EngineThread(inbox.outcomes.extend)
     finished, stranger = job(engine), job(engine)
     thread.start()
@@ -232,3 +230,104 @@ def test_cancelling_what_is_unknown_or_finished_is_harmless(
     thread.cancel(finished)
     thread.stop()
     assert engine.cancelled == [] and inbox.of(stranger) == []
+
+
+# --- fairness and embeddings ------------------------------------------------------------------------------
+
+
+def test_a_client_that_asks_often_does_not_hold_up_another(engine: Any, inbox: Inbox, eventually: Any) -> None:
+    engine.max_rows = 2
+    greedy = [dataclasses.replace(job(engine, f"user: {n}"), client="greedy") for n in range(20)]
+    modest = dataclasses.replace(job(engine, "user: one"), client="modest")
+    thread = EngineThread(inbox.outcomes.extend)
+    for each in (*greedy, modest):
+        thread.add(each)
+    thread.start()
+    eventually(lambda: len({id(owner) for owner, _ in inbox.outcomes}) == 21)
+    thread.stop()
+    order = list(dict.fromkeys(id(owner) for owner, _ in inbox.outcomes))
+    assert order.index(id(modest)) < 3, "it comes second, whatever the other has waiting"
+    assert [id(each) for each in greedy] == [each for each in order if each != id(modest)]
+
+
+def test_what_waits_for_the_engine_is_cancelled_before_it_is_begun(engine: Any, inbox: Inbox, eventually: Any) -> None:
+    engine.max_rows = 1
+    engine.gate.clear()
+    first, second, third = (job(engine, f"user: {n}") for n in range(3))
+    thread = EngineThread(inbox.outcomes.extend)
+    for each in (first, second, third):
+        thread.add(each)
+    thread.start()
+    thread.cancel(second)
+    engine.gate.set()
+    eventually(lambda: len(inbox.of(third)) == 2)
+    thread.stop()
+    assert inbox.of(second) == [] and len(engine.samplings) == 2
+
+
+def test_a_broken_engine_refuses_what_was_waiting_for_it(engine: Any, inbox: Inbox, eventually: Any) -> None:
+    engine.max_rows, engine.unclean, engine.failures_to_come = 1, True, 100
+    jobs = [job(engine) for _ in range(3)]
+    thread = EngineThread(inbox.outcomes.extend)
+    for each in jobs:
+        thread.add(each)
+    thread.start()
+    eventually(lambda: all(inbox.of(each) for each in jobs))
+    thread.stop()
+    statuses = [inbox.of(each)[-1].status for each in jobs]  # type: ignore[union-attr]
+    assert statuses == [500, 503, 503]
+
+
+class SlowEmbedder:
+    name, dimension, max_tokens = "slow", 2, 64
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        time.sleep(0.01)
+        self.texts += texts
+        return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
+
+    embed_queries = embed
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+
+def test_embedding_goes_by_turns_beside_the_loop_and_ends_with_its_client(make_model: Any) -> None:
+    embedder = SlowEmbedder()
+    model = make_model(None, id="vectors", embedder=embedder)
+
+    async def scenario() -> None:
+        scheduler = Scheduler()
+        scheduler.start()
+        many = asyncio.create_task(scheduler.embed(model, ["a" * (n % 7) for n in range(400)], client="greedy"))
+        leaver = asyncio.create_task(scheduler.embed(model, ["b"] * 400, client="leaver"))
+        await asyncio.sleep(0.03)
+        few = await scheduler.embed(model, ["cc"], client="modest")
+        assert few.tolist() == [[2.0, 1.0]] and not many.done(), "one turn each, not all of one's first"
+        leaver.cancel()
+        assert (await many)[:, 0].tolist() == [n % 7 for n in range(400)]
+        assert (await scheduler.embed(model, [], client="x")).shape == (0, 2)
+        await scheduler.close()
+
+    asyncio.run(scenario())
+    assert embedder.texts.count("b") < 400, "what was left of it is not embedded for nobody"
+
+
+def test_slow_searches_do_not_hold_up_each_other(make_model: Any, engine: Any) -> None:
+    together = threading.Barrier(PREPARING_THREADS, timeout=20)
+
+    def prepare(messages: Any, tools: Any) -> tuple[list[int], None]:
+        together.wait()  # passes only when as many are here at once
+        return [1], None
+
+    async def scenario() -> None:
+        scheduler = Scheduler()
+        scheduler.start()
+        model = make_model(engine, prepare=prepare)
+        await asyncio.gather(*(scheduler.prepare(model, []) for _ in range(PREPARING_THREADS)))
+        await scheduler.close()
+
+    asyncio.run(scenario())

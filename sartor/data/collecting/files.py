@@ -8,10 +8,11 @@ from sartor.data.collecting.entry import Entries, utc_time
 from sartor.data.collecting.rows import read_row_documents
 from sartor.data.collecting.warc import read_warc
 from sartor.data.opening import COMPRESSIONS, EXTENSIONS, opened
+from sartor.data.parsers import formats
 from sartor.data.parsers.formats import media_type_of
 
 WEB_ARCHIVES = (".warc", ".wet")
-READABLE = "text, Markdown, HTML, PDF, Word, EPUB, source code, JSONL, JSON, CSV, Parquet, WARC, WET; also .gz and .zst"
+READABLE = f"{formats.READABLE}, WARC, WET; also .gz and .zst"
 
 
 def unpacked_name(path: Path) -> str:

@@ -23,7 +23,7 @@ def parse_docx(data: bytes) -> Parsed:
     headings = _heading_styles(archive.read(STYLES)) if STYLES in archive else {}
     parts = [_text(archive.read(BODY), headings)]
     parts += [_text(archive.read(name), headings) for name in NOTES if name in archive]
-    title, licence = _properties(archive.read(PROPERTIES)) if PROPERTIES in archive else ("", None)
+    title, licence = office_properties(archive.read(PROPERTIES)) if PROPERTIES in archive else ("", None)
     return Parsed(title, tidy("\n\n".join(part for part in parts if part)), licence)
 
 
@@ -131,7 +131,7 @@ def _heading_styles(xml: bytes) -> dict[str, int]:
     return levels
 
 
-def _properties(xml: bytes) -> tuple[str, str | None]:
+def office_properties(xml: bytes) -> tuple[str, str | None]:
     """Title and rights from the document's properties (Dublin Core)."""
     found = {"title": "", "rights": ""}
     inside = ""

@@ -39,7 +39,7 @@ class IsolatedParser:
         if "unreadable" in answer:
             raise Unreadable(answer["unreadable"], answer["hint"] or HINT)
         parsed = answer["parsed"]
-        return Parsed(parsed["title"], parsed["text"], parsed["licence"], tuple(parsed["notices"]))
+        return Parsed(parsed["title"], parsed["text"], parsed["licence"], tuple(parsed["notices"]), parsed["metadata"])
 
     def close(self) -> None:
         """End the child process."""

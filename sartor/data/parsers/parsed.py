@@ -1,17 +1,21 @@
 """What a parser makes of one file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+Scalar = str | int | float | bool
 
 
 @dataclass(frozen=True)
 class Parsed:
     """The title ("" where the file has none), the text, the licence as the file states it (None where it does not), and
-    what the person should know about the reading ("no text on page 2 of 3")."""
+    what the person should know about the reading ("no text on page 2 of 3"). `metadata` is what else the file says of
+    itself in single values."""
 
     title: str
     text: str
     licence: str | None = None
     notices: tuple[str, ...] = ()
+    metadata: dict[str, Scalar] = field(default_factory=dict)
 
 
 class Unreadable(Exception):

@@ -9,7 +9,8 @@ DEEPEST = 200
 PIECE_BYTES = 65_536
 HINT = "the file is damaged or hostile; make it again"
 Event = tuple[str, str, dict[str, str]]
-"""("start", local name, attributes), ("end", local name, {}) or ("text", characters, {}). Namespaces are cut off."""
+"""("start", local name, attributes), ("end", local name, {}) or ("text", characters, {}). Namespaces are cut off; an
+attribute of a namespace is there under `namespace name` as well, for an element may have two of one local name."""
 
 
 class _Events:
@@ -30,7 +31,9 @@ class _Events:
         self.depth += 1
         if self.depth > DEEPEST:
             raise Unreadable(f"nested more than {DEEPEST} deep", HINT)
-        self.found.append(("start", _local(name), {_local(key): value for key, value in attributes.items()}))
+        named = {key: value for key, value in attributes.items() if " " in key}
+        plain = {key: value for key, value in attributes.items() if " " not in key}
+        self.found.append(("start", _local(name), {_local(key): named[key] for key in named} | named | plain))
 
     def _end(self, name: str) -> None:
         self.depth -= 1

@@ -61,3 +61,30 @@ def epub(chapters: dict[str, str], package: str | None = None, **members: str | 
         f"OEBPS/{name.replace('%20', ' ')}": f"<html><body>{body}</body></html>" for name, body in chapters.items()
     }
     return zipped(parts | {"OEBPS/book.opf": written} | {n.replace("__", "/"): c for n, c in members.items()})
+
+
+def xlsx(rows: str, strings: str = "<sst/>", before: str = "", **members: str | bytes) -> bytes:
+    """A workbook with one sheet of these rows; other members by name, `/` written as `__`."""
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    sheet = f'<workbook xmlns:r="{relation}"><sheets><sheet r:id="r1" name="One" sheetId="1"/></sheets></workbook>'
+    leads = f'<Relationships><Relationship Id="r1" Type="{relation}/worksheet" Target="sheet1.xml"/></Relationships>'
+    parts: dict[str, str | bytes] = {
+        "xl/workbook.xml": sheet,
+        "xl/_rels/workbook.xml.rels": leads,
+        "xl/sharedStrings.xml": strings,
+        "xl/sheet1.xml": f"{before}<worksheet><sheetData>{rows}</sheetData></worksheet>",
+    }
+    return zipped(parts | {name.replace("__", "/"): content for name, content in members.items()})
+
+
+def pptx(slide: str, times: int = 1, before: str = "", **members: str | bytes) -> bytes:
+    """A presentation whose order names one slide so many times; other members by name, `/` written as `__`."""
+    relation = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    order = "".join(f'<sldId id="{256 + number}" r:id="r1"/>' for number in range(times))
+    leads = f'<Relationships><Relationship Id="r1" Type="{relation}/slide" Target="slide1.xml"/></Relationships>'
+    parts: dict[str, str | bytes] = {
+        "ppt/presentation.xml": f'<presentation xmlns:r="{relation}"><sldIdLst>{order}</sldIdLst></presentation>',
+        "ppt/_rels/presentation.xml.rels": leads,
+        "ppt/slide1.xml": f"{before}<sld><sp><p><r><t>{slide}</t></r></p></sp></sld>",
+    }
+    return zipped(parts | {name.replace("__", "/"): content for name, content in members.items()})
