@@ -32,7 +32,10 @@ async def constraint_maker(
         try:
             return _compile(grammars, request)
         except SartorError as error:
-            raise ApiError(400, error.what, param=param, code="invalid_value") from None
+            place = error.where or ""
+            named = place if place.startswith(param) else param
+            what = f"{place}: {error.what}" if place.startswith("#") else error.what  # a place in the schema
+            raise ApiError(400, what, param=named, code="invalid_value") from None
 
     return await scheduler.run(compiled, client=client, param=param)
 

@@ -16,6 +16,7 @@ from sartor.cli.main import main
 from sartor.data import batches
 from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.packing import Batch, pack
+from sartor.data.records import Conversation
 from sartor.generation.cache import DecodeLayout
 from sartor.models import fused
 from sartor.models.attention import PackedLayout
@@ -88,9 +89,11 @@ def prompt_otherwise(patch: Patch) -> None:
 
 def serve_another_template(patch: Patch) -> None:
     right = ChatFormat._apply
-    patch.setattr(
-        ChatFormat, "_apply", lambda self, messages, asking: right(self, messages, asking).replace("user", "human")
-    )
+
+    def wrong(self: ChatFormat, messages: Conversation, asking: bool, tools: Any = ()) -> str:
+        return right(self, messages, asking, tools).replace("user", "human")
+
+    patch.setattr(ChatFormat, "_apply", wrong)
 
 
 def normalise_by_micro_batch(patch: Patch) -> None:
