@@ -76,9 +76,11 @@ def run(config: ChooseConfig) -> Outcome:
     from sartor.choosing.brief import make_brief
     from sartor.choosing.budget import parse_seconds
     from sartor.choosing.decide import write_choice
-    from sartor.choosing.fitting import ALIGNED, Fitting, applicable_paths
+    from sartor.choosing.fitting import Fitting
+    from sartor.choosing.path_kinds import KINDS, applicable_paths
     from sartor.choosing.service import Service
     from sartor.choosing.task_pairs import read_task_pairs
+    from sartor.choosing.workshop import Workshop
     from sartor.data.task import Task
     from sartor.recipes.training import check_run, open_run
 
@@ -88,7 +90,7 @@ def run(config: ChooseConfig) -> Outcome:
     names = applicable_paths(config, task)
     service = Service(config) if any(name.startswith("api") for name in names) else None
     brief = make_brief(task, config.base)
-    pairs = read_task_pairs(task) if ALIGNED in names else None
+    pairs = read_task_pairs(task) if any(KINDS[name].about_pairs for name in names) else None
     started = time.time()
     with open_run(config, config.out) as folder:
         share = seconds / len(names)
@@ -96,7 +98,7 @@ def run(config: ChooseConfig) -> Outcome:
             f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
             f"{len(brief.test)} test rows"
         )
-        fitting = Fitting(config, brief, folder, share, service, pairs)
+        fitting = Fitting(Workshop(config, brief, folder, service, pairs), share)
         for name in names:
             fitting.fit(name)
         say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")

@@ -1,10 +1,19 @@
-"""What the paths are called in sentences for people."""
+"""What the paths are called in sentences for people, and what they are."""
 
 from sartor.reporting.figures import visible
 
 LABELS = {"prompt": "prompting", "api": "the remote API", "rag": "retrieval",
           "api+rag": "the remote API + retrieval", "finetune": "fine-tuning",
           "finetune+rag": "retrieval + fine-tuning", "finetune+dpo": "fine-tuning + preferences"}
+DESCRIPTIONS = {
+    "prompt": "the base model with an instruction and worked examples",
+    "api": "a remote model with an instruction and worked examples",
+    "api+rag": "the remote model reads passages found in the documents",
+    "rag": "the base model reads passages found in the documents",
+    "finetune": "the base model fine-tuned on the train rows",
+    "finetune+rag": "the base model fine-tuned on train rows with passages, and reading passages",
+    "finetune+dpo": "the base model fine-tuned on the train rows, then trained on preferences between answers",
+}
 PAIRS = "the preference pairs"  # as a place where a test question may stand
 
 

@@ -11,7 +11,7 @@ import pytest
 from sartor.adapters.store import read_settings
 from sartor.base.configuration import Layer, build, load_yaml
 from sartor.base.errors import UsageError
-from sartor.choosing import aligning, fitting
+from sartor.choosing import aligning, fitting, path_kinds
 from sartor.choosing.aligning import REFERENCE_COST, characters_per_second, choose_pairs, kept_pairs, num_characters
 from sartor.choosing.budget import Share
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore, run
@@ -255,9 +255,9 @@ def test_pairs_have_their_third_where_fine_tuning_took_too_long(
 
 def test_a_task_with_preferences_measures_it_by_default(model: Path, task: Path, tmp_path: Path) -> None:
     settings = config(model, task, tmp_path / "run", paths=[])
-    assert fitting.applicable_paths(settings, Task.load(task)) == ["prompt", "finetune", PATH]
+    assert path_kinds.applicable_paths(settings, Task.load(task)) == ["prompt", "finetune", PATH]
     others = config(model, task, tmp_path / "run", paths=["prompt"])
-    assert fitting.applicable_paths(others, Task.load(task)) == ["prompt"]
+    assert path_kinds.applicable_paths(others, Task.load(task)) == ["prompt"]
 
 
 def test_without_preferences_it_does_not_apply_and_the_missing_file_is_named(model: Path, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_without_preferences_it_does_not_apply_and_the_missing_file_is_named(mod
     with pytest.raises(UsageError, match="there is no .*task/preferences.jsonl") as refused:
         run(config(model, plain, tmp_path / "run"))
     assert "sartor prefer" in (refused.value.hint or "") and not (tmp_path / "run").exists()
-    assert PATH not in fitting.applicable_paths(config(model, plain, tmp_path / "run", paths=[]), Task.load(plain))
+    assert PATH not in path_kinds.applicable_paths(config(model, plain, tmp_path / "run", paths=[]), Task.load(plain))
 
 
 def test_preferences_are_not_read_for_the_other_paths(model: Path, task: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from sartor.base.configuration import Layer, build
 from sartor.base.errors import DataError, SartorError, UsageError
-from sartor.choosing import choose, fitting
+from sartor.choosing import choose, fitting, path_kinds, workshop
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore, run
 from sartor.choosing.measure import read_answers
 from sartor.cli.main import main
@@ -218,15 +219,11 @@ def test_the_same_command_again_changes_nothing_and_fits_nothing(
     (copied / "config.yaml").write_text(settings)
     first = run(config(models, task, Path("run")))
     before = contents(copied)
-    for name in (
-        "fit_prompt",
-        "fit_retrieval",
-        "fit_finetune",
-        "fit_finetune_with_retrieval",
-        "measure",
-        "build_library",
-    ):
-        monkeypatch.setattr(fitting, name, lambda *arguments, name=name: pytest.fail(f"{name} was called"))
+    for name, kind in path_kinds.KINDS.items():
+        refusing = replace(kind, fit=lambda *arguments, name=name: pytest.fail(f"{name} was fitted again"))
+        monkeypatch.setitem(path_kinds.KINDS, name, refusing)
+    for module, name in ((fitting, "measure"), (workshop, "build_library")):
+        monkeypatch.setattr(module, name, lambda *arguments, name=name: pytest.fail(f"{name} was called"))
     again = run(config(models, task, Path("run")))
     assert again.choice == first.choice and contents(copied) == before
     assert again.choice["how"] == finished.choice["how"]
@@ -274,7 +271,7 @@ def test_time_spent_before_an_interruption_counts_as_set_up(
 
     settings = config(models, task, tmp_path / "run", paths=["prompt"])
     with monkeypatch.context() as patch:
-        patch.setattr(fitting, "fit_prompt", interrupted)
+        patch.setattr(path_kinds, "fit_prompt", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(settings)
     kept = tmp_path / "run" / "paths" / "prompt" / "interrupted.json"
