@@ -21,6 +21,7 @@ RANKS = {
     "recipes": 5,
     "serving": 5,
     "choosing": 6,
+    "api": 7,
     "cli": 7,
     "__main__": 8,
 }
