@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_FOR_BENCH := $(VENV)/.ready-for-bench
+READY_FOR_DOCS := $(VENV)/.ready-for-docs
 
-.PHONY: demo test pages crash-test fuzz lint models bench clean
+.PHONY: demo test pages docs crash-test fuzz lint models bench clean
 
 demo: $(READY)
 	@$(BIN)/sartor demo
@@ -27,6 +28,10 @@ fuzz: $(READY)
 pages: $(READY)
 	@mkdir -p build/pages && SARTOR_SCREENSHOTS=build/pages $(BIN)/python -m pytest -q tests/serving/test_ui_pages.py
 	@for picture in docs/pages/*.png; do cp build/pages/$$(basename $$picture) $$picture; done
+
+# The documentation as a site in build/site, which works from the folder, without a server.
+docs: $(READY_FOR_DOCS)
+	@$(BIN)/python -m docs.site.build
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -56,4 +61,8 @@ $(READY): pyproject.toml
 
 $(READY_FOR_BENCH): $(READY)
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@
+
+$(READY_FOR_DOCS): $(READY)
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
