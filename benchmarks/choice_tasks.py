@@ -14,6 +14,7 @@ import hashlib
 import random
 import re
 import sys
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,28 +58,26 @@ def nl2bash(folder: Path) -> Path:
 
 
 def fastapi(folder: Path) -> Path:
-    texts = collected_texts("fastapi_docs")
     rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
-    documents = folder.with_name(folder.name + "-documents")
-    for path, text in sorted(texts.items()):
-        if Path(path).name.startswith("_"):
-            continue  # a test of their translations
-        name = Path(path).with_suffix(".md").as_posix().replace("/", "_")
-        documents.mkdir(parents=True, exist_ok=True)
-        (documents / name).write_text(text, encoding="utf-8")
-        held_out = hashlib.sha256(path.encode()).digest()[0] % 3 == 0
-        found = list(_gaps(text))
-        random.Random(path).shuffle(found)
-        rows[held_out] += [{**row, "group": path, "evidence": [name]} for row in found[:A_PAGE]]
-    return write_task(
-        folder,
-        scorer="exact",
-        instruction="Name what stands in the gap of the documentation's sentence: one name, and nothing else.",
-        description="Names in sentences of FastAPI's documentation (MIT).",
-        test=rows[True][:TEST_ROWS],
-        train=rows[False][:TRAIN_ROWS],
-        documents=documents,
-    )
+    with tempfile.TemporaryDirectory() as documents:
+        for path, text in sorted(collected_texts("fastapi_docs").items()):
+            if Path(path).name.startswith("_"):
+                continue  # a test of their translations
+            name = Path(path).with_suffix(".md").as_posix().replace("/", "_")
+            (Path(documents) / name).write_text(text, encoding="utf-8")
+            held_out = hashlib.sha256(path.encode()).digest()[0] % 3 == 0
+            found = list(_gaps(text))
+            random.Random(path).shuffle(found)
+            rows[held_out] += [{**row, "group": path, "evidence": [name]} for row in found[:A_PAGE]]
+        return write_task(
+            folder,
+            scorer="exact",
+            instruction="Name what stands in the gap of the documentation's sentence: one name, and nothing else.",
+            description="Names in sentences of FastAPI's documentation (MIT).",
+            test=rows[True][:TEST_ROWS],
+            train=rows[False][:TRAIN_ROWS],
+            documents=documents,
+        )
 
 
 def _gaps(text: str) -> Iterator[dict[str, Any]]:
