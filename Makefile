@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 READY_FOR_BENCH := $(VENV)/.ready-for-bench
 READY_FOR_DOCS := $(VENV)/.ready-for-docs
 
-.PHONY: demo test pages docs crash-test fuzz lint models bench clean
+.PHONY: demo test pages report-picture docs crash-test fuzz lint models bench clean
 
 demo: $(READY)
 	@$(BIN)/sartor demo
@@ -28,6 +28,10 @@ fuzz: $(READY)
 pages: $(READY)
 	@mkdir -p build/pages && SARTOR_SCREENSHOTS=build/pages $(BIN)/python -m pytest -q tests/serving/test_ui_pages.py
 	@for picture in docs/pages/*.png; do cp build/pages/$$(basename $$picture) $$picture; done
+
+# The picture of the report in the README, from a finished `make demo` (it needs chromium).
+report-picture: $(READY)
+	@$(BIN)/python -m tests.choosing.report_picture runs/demo docs/report.png
 
 # The documentation as a site in build/site, which works from the folder, without a server.
 docs: $(READY_FOR_DOCS)

@@ -8,7 +8,7 @@ import pytest
 
 from sartor.base.errors import UsageError
 from sartor.cli.main import VERBS, parser_of
-from sartor.data.scorers import SCORERS
+from sartor.data.scorers import JUDGE, SCORERS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,4 +56,4 @@ def test_linked_files_are_there() -> None:
 
 
 def test_the_guide_explains_every_scorer() -> None:
-    assert set(re.findall(r"^\| `(\w+)` \|", TASKS, re.MULTILINE)) == set(SCORERS)
+    assert set(re.findall(r"^\| `(\w+)` \|", TASKS, re.MULTILINE)) == {*SCORERS, JUDGE}

@@ -15,7 +15,12 @@ from docs.site.reference import commands, functions
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "build" / "docs"
-TAKEN = {"README.md": "index.md", "benchmarks/RESULTS.md": "measured.md", "CHANGELOG.md": "changes.md", "CONTRIBUTING.md": "contributing.md"}
+TAKEN = {
+    "README.md": "index.md",
+    "benchmarks/RESULTS.md": "measured.md",
+    "CHANGELOG.md": "changes.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 
 
 def gather(pages: Path) -> None:

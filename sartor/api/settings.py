@@ -21,8 +21,14 @@ class ChooseSettings(TypedDict, total=False):
     api_key_env: Text | None
     api_budget: float | None
     prices: Text | None
+    rerank: Text | None
     machine_price: float
+    grid: Text
+    probes: Sequence[Text]
+    fresh: Text | None
     seed: int
+    seeds: int
+    curve: bool
 
 
 class CollectSettings(TypedDict, total=False):

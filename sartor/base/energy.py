@@ -7,9 +7,11 @@ Counters are of the whole processor package or GPU, so other programs at the sam
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 POWERCAP = Path("/sys/class/powercap")
 WATTS_PER_BUSY_CORE = 5.0  # assumed: a server processor's package power divided by its cores (3 to 8 W)
@@ -20,24 +22,24 @@ JOULES_PER_WATT_HOUR = 3600.0
 class EnergyMeter:
     """`with EnergyMeter() as meter: …`; then `meter.watt_hours` and `meter.source`.
 
-    `source` is "measured" when processor and GPUs (if any) were read from counters, else "estimated":
-    processor seconds of this process and its finished children times WATTS_PER_BUSY_CORE, plus what GPUs were
-    read to use.
+    `source` is "measured" when processor and GPUs (if any) were read from counters, else "estimated": what has no
+    counter is then taken as processor seconds of this process and its finished children times WATTS_PER_BUSY_CORE, and
+    as a GPU's power limit times the time that passed.
     """
 
     source: Literal["measured", "estimated"]
 
     def __init__(self) -> None:
         self._rapl = _rapl_counters()
-        self._gpu_joules = _gpu_energy_reader()
-        self.source = "measured" if self._rapl else "estimated"
+        self._gpus = _gpus()
+        self.source = "measured" if self._rapl and self._gpus.measured else "estimated"
         self.watt_hours = 0.0
         self._stop = threading.Event()
         self._sampler = threading.Thread(target=self._sample_now_and_then, daemon=True)
 
     def __enter__(self) -> "EnergyMeter":
         self._processor_seconds = _processor_seconds()
-        self._gpu_start = self._gpu_joules()
+        self._gpu_start = self._gpus.joules()
         for counter in self._rapl:
             counter.start()
         if self._rapl:
@@ -51,7 +53,7 @@ class EnergyMeter:
             joules = sum(counter.sample() for counter in self._rapl)
         else:
             joules = (_processor_seconds() - self._processor_seconds) * WATTS_PER_BUSY_CORE
-        self.watt_hours = (joules + self._gpu_joules() - self._gpu_start) / JOULES_PER_WATT_HOUR
+        self.watt_hours = (joules + self._gpus.joules() - self._gpu_start) / JOULES_PER_WATT_HOUR
 
     def _sample_now_and_then(self) -> None:
         while not self._stop.wait(SECONDS_BETWEEN_SAMPLES):
@@ -82,11 +84,7 @@ class _RaplCounter:
 def _rapl_counters() -> list[_RaplCounter]:
     """One for each package (intel-rapl:N, on AMD too); its parts (intel-rapl:N:M) are contained in it."""
     try:
-        return [
-            _RaplCounter(folder)
-            for folder in sorted(POWERCAP.glob("intel-rapl:*"))
-            if folder.name.count(":") == 1
-        ]
+        return [_RaplCounter(folder) for folder in sorted(POWERCAP.glob("intel-rapl:*")) if folder.name.count(":") == 1]
     except (OSError, ValueError):
         return []  # most systems let only root read the counters
 
@@ -96,25 +94,52 @@ def _processor_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _gpu_energy_reader() -> Callable[[], float]:
-    """A function that gives the joules all visible NVIDIA GPUs have used since the driver was loaded; 0
-    without any."""
+@dataclass(frozen=True)
+class _Gpus:
+    """All NVIDIA GPUs of the machine: `joules` they have used since some moment in the past, and whether that comes
+    from their own counters."""
+
+    joules: Callable[[], float]
+    measured: bool
+
+
+NO_GPUS = _Gpus(lambda: 0.0, measured=True)
+
+
+def _gpus() -> _Gpus:
     try:
         nvml = ctypes.CDLL("libnvidia-ml.so.1")
     except OSError:
-        return lambda: 0.0
+        return NO_GPUS
     count = ctypes.c_uint()
     if nvml.nvmlInit_v2() != 0 or nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
-        return lambda: 0.0
+        return NO_GPUS
     handles = [ctypes.c_void_p() for _ in range(count.value)]
     for index, handle in enumerate(handles):
         nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(handle))
+    counted = [_counted_joules(nvml, handle) is not None for handle in handles]
 
     def joules() -> float:
-        total, millijoules = 0.0, ctypes.c_ulonglong()
-        for handle in handles:
-            if nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) == 0:
-                total += millijoules.value / 1000
-        return total
+        now = time.monotonic()
+        return sum(
+            (_counted_joules(nvml, handle) or 0.0) if has_counter else _most_watts(nvml, handle) * now
+            for handle, has_counter in zip(handles, counted, strict=True)
+        )
 
-    return joules
+    return _Gpus(joules, all(counted))
+
+
+def _counted_joules(nvml: Any, handle: ctypes.c_void_p) -> float | None:
+    """None where the GPU has no counter (those before Volta, and parts of a GPU)."""
+    millijoules = ctypes.c_ulonglong()
+    if nvml.nvmlDeviceGetTotalEnergyConsumption(handle, ctypes.byref(millijoules)) != 0:
+        return None
+    return millijoules.value / 1000
+
+
+def _most_watts(nvml: Any, handle: ctypes.c_void_p) -> float:
+    """The GPU's power limit; 0 where it does not tell even that."""
+    milliwatts = ctypes.c_uint()
+    if nvml.nvmlDeviceGetEnforcedPowerLimit(handle, ctypes.byref(milliwatts)) != 0:
+        return 0.0
+    return milliwatts.value / 1000

@@ -9,8 +9,8 @@ from sartor.base.console import say
 from sartor.choosing.brief import Brief
 from sartor.choosing.budget import Share
 from sartor.choosing.prompting import Tried
-from sartor.choosing.task_pairs import TaskPairs
-from sartor.choosing.training import BATCH_ROWS, DEV_CHARACTERS, SHORTEST_MINUTES, fit_finetune, run_minutes
+from sartor.choosing.training import BATCH_ROWS, DEV_CHARACTERS, SHORTEST_MINUTES, run_minutes, train_plainly
+from sartor.choosing.workshop import Workshop
 from sartor.data.formats import read_records
 from sartor.data.records import Conversation, Preference
 from sartor.data.split import split_dev
@@ -18,6 +18,7 @@ from sartor.data.writers import write_jsonl
 from sartor.recipes.dpo import DpoConfig, run
 from sartor.recipes.pair_rows import asked_of
 from sartor.recipes.stage import TrainingResult
+from sartor.retrieval.path import PathConfig
 
 FINETUNE_PART = 2 / 3  # of the path's time (assumed)
 EPOCHS = 3  # at most, as Zephyr (2310.16944): the budget and the held-out loss end training earlier
@@ -25,22 +26,21 @@ REFERENCE_COST = 1 / 3  # of training on a pair: a forward pass without the back
 PAIRS_FILE, DEV_PAIRS_FILE = "pairs.jsonl", "dev_pairs.jsonl"
 
 
-def fit_aligned(
-    brief: Brief, folder: Path, base: str, given: TaskPairs, share: Share, seed: int
-) -> tuple[TrainingResult, list[Tried]]:
+def fit_aligned(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
     """Fine-tune into `run`, then learn from the pairs into `dpo`, both in `folder`.
 
     The pairs have what fine-tuning left of the share. Where it took longer than planned they still have their own part,
     because a handful of pairs would say nothing of what preferences are worth.
     """
-    finetuned, tried = fit_finetune(brief, folder, base, share.part(FINETUNE_PART), seed)
-    speed = characters_per_second(brief, finetuned)
+    assert shop.pairs is not None
+    pairs, seed = shop.pairs.pairs, shop.config.seed
+    finetuned, tried = train_plainly(shop, folder, share.part(FINETUNE_PART))
+    speed = characters_per_second(shop.brief, finetuned)
     left = max(share.left, (1 - FINETUNE_PART) * share.seconds, 60 * SHORTEST_MINUTES)
-    train, dev = kept_pairs(folder, given.pairs, speed * left, seed)
-    say(f"preferences: {len(train):,} of {len(given.pairs):,} pairs to learn from, {len(dev):,} held out")
-    if len(train) + len(dev) < len(given.pairs):
-        say(f"{len(given.pairs) - len(train) - len(dev):,} pairs left out: the time is too short to see them once")
-    reference_seconds = REFERENCE_COST * sum(map(num_characters, [*train, *dev])) / speed
+    train, dev = kept_pairs(folder, pairs, speed * left, seed)
+    say(f"preferences: {len(train):,} of {len(pairs):,} pairs to learn from, {len(dev):,} held out")
+    if len(train) + len(dev) < len(pairs):
+        say(f"{len(pairs) - len(train) - len(dev):,} pairs left out: the time is too short to see them once")
     result = run(
         DpoConfig(
             data=str(folder / PAIRS_FILE),
@@ -48,11 +48,12 @@ def fit_aligned(
             base=str(folder / "run"),
             out=str(folder / "dpo"),
             epochs=EPOCHS,
-            max_minutes=run_minutes(folder / "dpo", left - reference_seconds),
+            max_minutes=run_minutes(folder / "dpo", left),
             seed=seed,
         )
     )
-    return result, [*tried, _told(result, len(train), len(given.pairs))]
+    config = shop.path_config(name, adapter=result.trained.relative_to(folder).as_posix())
+    return config, [*tried, _told(result, len(train), len(pairs))]
 
 
 def characters_per_second(brief: Brief, finetuned: TrainingResult) -> float:

@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from sartor.base.console import say, warn
 from sartor.base.durable import file_sha256
@@ -25,6 +28,11 @@ class Brief:
     test: tuple[Row, ...]
     leaks: LeakReport
     max_new_tokens: int
+
+    @cached_property
+    def prints(self) -> dict[str, str]:
+        """The task's `fingerprints`, which take a while where there are many documents."""
+        return fingerprints(self.task)
 
     @property
     def groups(self) -> list[str]:
@@ -50,17 +58,26 @@ def make_brief(task: Task, base: str) -> Brief:
     return Brief(task, tuple(train), tuple(dev), task.test, leaks, answer_tokens([*train, *dev], chat))
 
 
-def fingerprint(task: Task) -> str:
-    """SHA-256 over all that answers and their scores depend on: instruction, scorer, rows, documents and
-    preferences. The limits are not in it: they only decide."""
+def fingerprints(task: Task) -> dict[str, str]:
+    """SHA-256 of each part that answers and their scores depend on: `rows` (with instruction and scorer), `documents`
+    and `preferences` where there are any. The limits are in none: they only decide."""
     rows = [
         [[row.id, row.messages, row.answers, row.group, row.evidence] for row in split]
         for split in (task.train, task.dev, task.test)
     ]
-    digest = hashlib.sha256(json.dumps([task.instruction, task.scorer.name, rows]).encode())
-    files = sorted(task.documents.rglob("*")) if task.documents is not None else []
-    files += [task.preferences] if task.preferences is not None else []
+    judge = task.scorer.judge
+    scorer = task.scorer.name if judge is None else f"{task.scorer.name} {judge.identity}"
+    found = {"rows": hashlib.sha256(json.dumps([task.instruction, scorer, rows]).encode()).hexdigest()}
+    if task.documents is not None:
+        found["documents"] = _files_sha256(task.folder, sorted(task.documents.rglob("*")))
+    if task.preferences is not None:
+        found["preferences"] = _files_sha256(task.folder, [task.preferences])
+    return found
+
+
+def _files_sha256(folder: Path, files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
     for file in files:
         if file.is_file():
-            digest.update(f"{file.relative_to(task.folder)}\0{file_sha256(file)}\0".encode("utf-8", "surrogateescape"))
+            digest.update(f"{file.relative_to(folder)}\0{file_sha256(file)}\0".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

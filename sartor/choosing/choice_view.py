@@ -1,14 +1,14 @@
-"""A finished choice as data for a page: the verdict in the report's own words, the scores, every row."""
+"""A finished choice as data for a page: the verdict and the evidence in the report's own words, and every row."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sartor.base.errors import DataError
 from sartor.choosing.measure import read_answers
-from sartor.choosing.report_lines import COLUMNS, lines_of, path_of
-from sartor.choosing.report_rows import KINDS, browsed_rows
-from sartor.choosing.report_words import cautions, headline, how_sure, meaning, verdict_word, why
-from sartor.reporting.figures import texts
+from sartor.choosing.report.blocks import Section
+from sartor.choosing.report.page import Page, page_of
+from sartor.choosing.report.rows import KINDS
 from sartor.train.history import read_record
 
 
@@ -19,36 +19,40 @@ def choice_view(run: Path) -> dict[str, Any]:
         raise DataError("this run has no choice", where=str(run), hint="finish `sartor choose` first")
     try:
         answers = {file.stem: read_answers(file) for file in sorted((run / "answers").glob("*.jsonl"))}
-        return _view(choice, answers)
+        return _view(page_of(choice, answers))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"the choice cannot be read: {error}", where=str(run), hint="run `sartor choose` again"
         ) from None
 
 
-def _view(choice: dict[str, Any], answers: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
-    lines, how = lines_of(choice, answers), choice.get("how") or {}
-    names = [path_of(choice, line)["name"] for line in lines]
-    rows = browsed_rows({name: answers[name] for name in names if name in answers})
+def _view(page: Page) -> dict[str, Any]:
     return {
-        "task": choice.get("task") or "task",
-        "verdict": verdict_word(choice, lines),
-        "meaning": meaning(choice, lines),
-        "headline": headline(choice, lines),
-        "why": why(choice, lines),
-        "sure": how_sure(choice, lines),
-        "changes": texts(choice.get("would_change")),
-        "cautions": cautions(choice, lines, how),
-        "columns": list(COLUMNS),
+        "task": page.task,
+        "verdict": page.verdict,
+        "meaning": page.meaning,
+        "headline": page.headline,
+        "why": page.why,
+        "sure": page.sure,
+        "change": page.change,
+        "command": page.command,
+        "cautions": [asdict(caution) for caution in page.cautions],
+        "checked": page.checked,
         "lines": [
             {
-                "title": line.title, "description": line.description, "status": line.status, "marked": line.marked,
-                "score": line.score, "low": line.low, "high": line.high, "cells": line.cells,
-                "ruled_out": line.ruled_out, "failed": line.failed,
+                "title": line.title, "status": line.status, "marked": line.marked, "reference": line.reference,
+                "score": line.score, "low": line.low, "high": line.high,
             }
-            for line in lines
+            for line in page.lines
         ],
-        "kinds": [{"kind": kind, "words": words, "count": sum(row["kind"] == kind for row in rows)}
+        "sections": [_section(section) for section in (*page.evidence, *([page.card] if page.card else []))],
+        "kinds": [{"kind": kind, "words": words, "count": sum(row["kind"] == kind for row in page.rows)}
                   for kind, words in KINDS],
-        "rows": rows,
+        "rows": page.rows,
     }  # fmt: skip
+
+
+def _section(section: Section) -> dict[str, Any]:
+    """Without its pictures: what they show stands in the tables too, or in the report."""
+    return {"name": section.name, "title": section.title, "sentences": section.sentences,
+            "tables": [asdict(table) for table in section.tables]}  # fmt: skip

@@ -9,7 +9,11 @@ from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config
 
-PATHS = ("prompt", "api", "rag", "api+rag", "finetune", "finetune+rag", "finetune+dpo")
+PATHS = ("prompt", "api", "rag", "api+rag", "long-context", "finetune", "finetune+rag", "finetune+dpo")
+CLOSED_BOOK, ORACLE = "closed-book", "oracle"
+REFERENCES = (CLOSED_BOOK, ORACLE)  # measured beside the paths where they say something, and never chosen
+BASIS = "rag"  # the path that the references are about
+PROBES = ("freshness", "forgetting", "robustness")
 
 
 class ChooseConfig(Config):
@@ -18,16 +22,20 @@ class ChooseConfig(Config):
     task: str = Field(
         description="task folder: task.yaml, train and test rows, documents/ and preferences.jsonl if there are any"
     )
-    out: str = Field(description="run folder to write; the same command again goes on where it stopped")
+    out: str = Field(
+        description="run folder to write; the same command again goes on where it stopped, with other --paths it adds "
+        "them to those it has"
+    )
     paths: list[str] = Field(
         [],
         description=f"paths to measure, of {', '.join(PATHS)} (default: all that apply: those with rag where the task "
-        "has documents, finetune+dpo where it has preferences, those with api where a remote model is named)",
+        "has documents, long-context where the model can read them all at once, finetune+dpo where it has preferences, "
+        "those with api where a remote model is named)",
     )
     budget: str = Field(
         "20m",
-        description="time to fit all paths together, shared equally (90s, 20m, 1h); "
-        "measuring the test rows comes on top and is told beforehand",
+        description="time to fit all paths together, shared equally (90s, 20m, 1h), or money (5usd): as much of this "
+        "machine's time as it pays for, or of what a remote model charges; measuring the test rows comes on top",
     )
     base: str = Field("starter", description="local model: starter, a Hub id or a local folder")
     api: str | None = Field(None, description="name of a remote model to measure as a path of its own")
@@ -40,10 +48,43 @@ class ChooseConfig(Config):
         description="US dollars that the remote model's answers may cost in all (default: no cap)",
     )
     prices: str | None = Field(None, description="file with the prices of remote models, before the shipped ones")
+    rerank: str | None = Field(
+        None,
+        description="cross-encoder (a folder or Hub id) that reads passages again, where that pays on dev rows",
+    )
     machine_price: float = Field(
         0.10, ge=0, description="US dollars an hour of this machine, for the cost of local paths"
     )
+    grid: str = Field(
+        "world",
+        description="where the machine's electricity comes from, for its carbon: a country's two letters, or grams of "
+        "carbon dioxide for a kilowatt hour",
+    )
+    probes: list[str] = Field(
+        [],
+        description=f"what to ask the fitted paths besides, on dev rows, of {', '.join(PROBES)}, or none (default: all "
+        "that apply; those that ask a remote model or judge, which costs money, only when named here). Together "
+        "they take at most about half as long as --budget, on top of it: freshness changes and deletes facts in a copy "
+        "of the documents, forgetting compares a trained model with its base, robustness asks with typing mistakes and "
+        "in other words",
+    )
+    fresh: str | None = Field(
+        None,
+        description="file with facts to change for the probe freshness, a row each: document, old, new, question, "
+        "answer (default: facts found in the dev rows)",
+    )
     seed: int = Field(0, ge=0, description="of examples, training and sampling")
+    seeds: int = Field(
+        1,
+        ge=1,
+        description="how often each trained path is trained, with other random numbers each time, to know how much of "
+        "its score is luck; 3 or more tell something; beside the budget",
+    )
+    curve: bool = Field(
+        False,
+        description="also train the fine-tuned path on a quarter and on half of its rows, to tell whether more rows "
+        "would help; beside the budget, up to two more trainings",
+    )
 
     @field_validator("paths")
     @classmethod
@@ -52,6 +93,14 @@ class ChooseConfig(Config):
         if unknown:
             raise ValueError(f"there is no path {unknown[0]}; paths are {', '.join(PATHS)}")
         return paths
+
+    @field_validator("probes")
+    @classmethod
+    def _known_probes(cls, probes: list[str]) -> list[str]:
+        unknown = [name for name in probes if name not in PROBES and probes != ["none"]]
+        if unknown:
+            raise ValueError(f"there is no probe {unknown[0]}; probes are {', '.join(PROBES)}, or none alone")
+        return probes
 
     @model_validator(mode="after")
     def _whole_api(self) -> Self:
@@ -72,39 +121,61 @@ class Outcome:
 
 def run(config: ChooseConfig) -> Outcome:
     """Measure and decide. What an interrupted run had finished is kept; a finished run is decided again."""
-    from sartor.base.console import format_seconds, say
+    from sartor.base.console import say
+    from sartor.base.grid_intensity import grid_intensity
     from sartor.choosing.brief import make_brief
-    from sartor.choosing.budget import parse_seconds
+    from sartor.choosing.budget import parse_budget
     from sartor.choosing.decide import write_choice
     from sartor.choosing.fitting import Fitting
-    from sartor.choosing.path_kinds import KINDS, applicable_paths
+    from sartor.choosing.going_on import (
+        asks_service,
+        drop_changed,
+        kept_share,
+        open_choice,
+        paths_of_run,
+        settings_to_go_on,
+    )
+    from sartor.choosing.learning_curve import draw_curve
+    from sartor.choosing.long_context import without_what_does_not_fit
+    from sartor.choosing.path_kinds import KINDS
+    from sartor.choosing.probes.probing import plan_probes, run_probes
+    from sartor.choosing.references import references_of
+    from sartor.choosing.seeds import Seeds
     from sartor.choosing.service import Service
     from sartor.choosing.task_pairs import read_task_pairs
     from sartor.choosing.workshop import Workshop
     from sartor.data.task import Task
-    from sartor.recipes.training import check_run, open_run
+    from sartor.recipes.judge_check import JUDGEMENTS_FILE
 
-    seconds = parse_seconds(config.budget)
-    check_run(config, config.out)
-    task = Task.load(config.task)
-    names = applicable_paths(config, task)
-    service = Service(config) if any(name.startswith("api") for name in names) else None
+    parse_budget(config.budget, config.machine_price)
+    grid_intensity(config.grid)
+    config = settings_to_go_on(config)
+    task = Task.load(config.task).keeping_judgements(Path(config.out) / JUDGEMENTS_FILE)
+    names = paths_of_run(config, task)
     brief = make_brief(task, config.base)
+    service = Service(config) if asks_service(config, brief, names) else None
+    names = without_what_does_not_fit(names, brief, config.base, config.paths)
     pairs = read_task_pairs(task) if any(KINDS[name].about_pairs for name in names) else None
+    probes = plan_probes(config, brief)
     started = time.time()
-    with open_run(config, config.out) as folder:
-        share = seconds / len(names)
-        say(
-            f"paths: {', '.join(names)}; up to {format_seconds(share)} to fit each, then all on "
-            f"{len(brief.test)} test rows"
-        )
-        fitting = Fitting(Workshop(config, brief, folder, service, pairs), share)
-        for name in names:
+    with open_choice(config, task) as folder:
+        share = kept_share(folder, config, len(names))
+        say(f"paths: {', '.join(names)}; up to {share} to fit each, then all on {len(brief.test)} test rows")
+        shop = Workshop(config, brief, folder, service, pairs)
+        references = references_of(names, brief)
+        drop_changed(shop, [*names, *references])
+        fitting = Fitting(shop, share)
+        for name in [*names, *references]:
             fitting.fit(name)
+        seeds = Seeds(shop, names)
+        worked = seeds.train()
         say("every path is fitted; measuring them on the test rows, which nothing has looked at so far")
-        for name in names:
+        for name in [*names, *references]:
             fitting.measure(name)
-        choice = write_choice(folder.path, brief, names, config.budget, time.time() - started)
+        worked |= seeds.measure() | draw_curve(shop, names)
+        worked |= run_probes(shop, names, probes)
+        seconds = time.time() - started if fitting.worked or worked else None
+        choice = write_choice(folder.path, brief, [*names, *references], config.budget, seconds)
         return Outcome(folder.path, choice)
 
 
@@ -115,9 +186,11 @@ def rescore(out: Path) -> Outcome:
     from sartor.choosing.brief import make_brief
     from sartor.choosing.decide import score_again, write_choice
     from sartor.data.task import Task
+    from sartor.recipes.judge_check import JUDGEMENTS_FILE
 
     config = build(ChooseConfig, load_yaml(RunFolder(out).path / "config.yaml"))
     with RunFolder.open(out) as folder:
-        brief = make_brief(Task.load(config.task), config.base)
+        task = Task.load(config.task).keeping_judgements(folder.path / JUDGEMENTS_FILE)
+        brief = make_brief(task, config.base)
         names = score_again(folder.path, brief)
         return Outcome(folder.path, write_choice(folder.path, brief, names, config.budget, None))

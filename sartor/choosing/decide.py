@@ -3,30 +3,54 @@
 import json
 import shlex
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sartor.base.configuration import build, load_yaml
 from sartor.base.durable import replace_json
 from sartor.base.errors import DataError
+from sartor.base.grid_intensity import grid_intensity
+from sartor.choosing.arms_lint import lint_of_run
+from sartor.choosing.break_even import setup_cost
 from sartor.choosing.brief import Brief
-from sartor.choosing.choose import PATHS, ChooseConfig
-from sartor.choosing.measure import measured_path, read_answers
-from sartor.choosing.report import write_report
+from sartor.choosing.choose import PATHS, REFERENCES, ChooseConfig
+from sartor.choosing.consequences import consequences
+from sartor.choosing.diagnosis import diagnose
+from sartor.choosing.false_measurements import warnings_of_run
+from sartor.choosing.going_on import share_in_words
+from sartor.choosing.learning_curve import score_curve_again
+from sartor.choosing.measure import measured_path, read_answers, scores_of
+from sartor.choosing.price_date import old_price, price_as_json, remote_price
+from sartor.choosing.probes.findings import findings
+from sartor.choosing.report.writing import write_report
+from sartor.choosing.running_costs import with_running_costs
+from sartor.choosing.seeds import answer_files
+from sartor.choosing.touches import most_touches, touches
+from sartor.choosing.training_findings import scores_by_seed, training_findings
 from sartor.choosing.verdict import decide
 from sartor.data.writers import write_jsonl
+from sartor.evaluation.judge import described
+from sartor.evaluation.scoring import score_replies
+from sartor.evaluation.statistics import Interval, mean_interval
 from sartor.retrieval.path import FILE_NAME, PathConfig
 
 ABOUT_THE_TASK = ("documents", "chunks", "pairs", "pair_leaks")  # facts of a path's fitting that are not of the path
+
+NO_PATH = "a reference, not a path"
 
 
 def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, seconds: float | None) -> dict[str, Any]:
     """Decide, and write choice.json, report.html and report.md into the run folder. `seconds` is the whole run's time
     (None: as it was; a run that was finished before keeps its time)."""
+    config = build(ChooseConfig, load_yaml(run / "config.yaml"))
     answers = {name: read_answers(run / "answers" / f"{name}.jsonl") for name in names}
-    facts = {name: _facts(run / "paths" / name) for name in names}
+    facts = {name: with_running_costs(_facts(run / "paths" / name), config, answers[name]) for name in names}
     limits = brief.task.limits.model_dump()
-    verdict = decide([measured_path(name, answers[name], facts[name]) for name in names], brief.groups, limits)
+    paths = [name for name in names if name not in REFERENCES]
+    seeds = {name: scores_by_seed(run, name) for name in paths}
+    measured = [measured_path(name, answers[name], facts[name], seeds[name]) for name in paths]
+    verdict = decide(measured, brief.groups, limits)
     choice = {
         "task": brief.task.name,
         "choice": verdict.choice,
@@ -36,12 +60,27 @@ def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, sec
         "would_change": verdict.would_change,
         "paths": [
             _path(run, name, answers[name], facts[name], verdict.scores.get(name))
+            | training_findings(run, name, brief, verdict.race, seeds[name])
             | _bounded(verdict.bounds.get(name))
+            | {"setup_cost": setup_cost(facts[name], config.machine_price)}
+            | {"dominated_by": verdict.dominated.get(name)}
             | {"excluded": verdict.excluded.get(name, [])}
+            for name in paths
+        ]
+        + [
+            _path(run, name, answers[name], facts[name], _score(answers[name], brief.groups))
+            | {"reference": True, "endpoint": None, "excluded": [NO_PATH]}
             for name in names
+            if name in REFERENCES
         ],
         "comparisons": verdict.comparisons,
-        "how": _how(run, brief, budget, seconds, facts) | {"model_hash": _base_hash(run, answers)},
+        **consequences(verdict, measured, facts, limits, config.machine_price, brief.test),
+        "diagnosis": diagnose(answers, brief),
+        "warnings": warnings_of_run(run, brief, answers, facts)
+        + lint_of_run(run, brief, answers, facts)
+        + old_price(remote_price(config), date.today()),
+        "test_touched": most_touches(run),
+        "how": _how(run, config, brief, budget, seconds, facts) | {"model_hash": _base_hash(run, answers)},
     }
     replace_json(run / "choice.json", choice)
     write_report(choice, answers, run)
@@ -51,16 +90,18 @@ def write_choice(run: Path, brief: Brief, names: Sequence[str], budget: str, sec
 def score_again(run: Path, brief: Brief) -> list[str]:
     """Score the kept answers with the task's present scorer; the names of the paths. DataError when a path is not
     measured yet, and when the test asks something else now."""
-    names = [name for name in PATHS if (run / "paths" / name / FILE_NAME).is_file()]
-    files = {name: run / "answers" / f"{name}.jsonl" for name in names}
-    kept = {name: (files[name], run / "paths" / name / "measured.json") for name in names}
+    names = [name for name in (*PATHS, *REFERENCES) if (run / "paths" / name / FILE_NAME).is_file()]
+    files = {name: answer_files(run, name) for name in names}
+    kept = {name: (*files[name], run / "paths" / name / "measured.json") for name in names}
     missing = [name for name in names if not all(file.is_file() for file in kept[name])]
     if missing or not names:
         what = f"not measured yet: {', '.join(missing)}" if missing else "there are no answers to score"
         raise DataError(what, where=str(run), hint="finish `sartor choose` first")
-    scored = {file: _scored(file, brief) for file in files.values()}
+    scored = {file: _scored(file, brief) for name in names for file in files[name]}
     for file, answers in scored.items():
         write_jsonl(file, answers)
+    for name in names:
+        score_curve_again(run / "paths" / name, brief)
     return names
 
 
@@ -72,12 +113,13 @@ def _scored(file: Path, brief: Brief) -> list[dict[str, Any]]:
         if row_id not in answers or asked.get(row_id) != answers[row_id]["question"]:
             what = f"the question of test row {row_id} is not the one that was answered"
             raise DataError(what, where=str(file), hint="measure again with another --out: the rows have changed")
-    for row in brief.test:
-        answer = answers[row.id]
-        answer["accepted"] = list(row.answers)
-        if answer["error"] is None:
-            answer["score"] = brief.task.scorer.score(answer["text"], row.answers)
-    return [answers[row.id] for row in brief.test]
+    given = [row for row in brief.test if answers[row.id]["finish"] != "error"]
+    texts = [answers[row.id]["text"] for row in given]
+    for row, scored in zip(given, score_replies(brief.task.scorer, given, texts, file.stem), strict=True):
+        judged = {} if scored.judged is None else {"judged": scored.judged}
+        kept = {key: value for key, value in answers[row.id].items() if key != "judged"}
+        answers[row.id] = kept | {"score": scored.score, "error": scored.error} | judged
+    return [answers[row.id] | {"accepted": list(row.answers)} for row in brief.test]
 
 
 def _facts(path: Path) -> dict[str, Any]:
@@ -98,7 +140,15 @@ def _path(run: Path, name: str, answers: list[dict[str, Any]], facts: dict[str, 
         "truncated_replies": sum(answer["finish"] == "length" for answer in answers) / len(answers),
         "endpoint": _endpoint(run, config),
         **{key: value for key, value in facts.items() if key not in ABOUT_THE_TASK},
+        **findings(run, name),
     }
+
+
+def _score(answers: Sequence[dict[str, Any]], groups: Sequence[str]) -> Interval | None:
+    """Of a reference, over the rows that could be scored."""
+    scores = scores_of(answers)
+    places = [place for place, score in enumerate(scores) if score == score]  # not a number where unscored
+    return mean_interval(scores[places], [groups[place] for place in places]) if places else None
 
 
 def _endpoint(run: Path, config: PathConfig) -> str:
@@ -122,10 +172,14 @@ def _bounded(bounds: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def _how(
-    run: Path, brief: Brief, budget: str, seconds: float | None, facts: dict[str, dict[str, Any]]
+    run: Path,
+    config: ChooseConfig,
+    brief: Brief,
+    budget: str,
+    seconds: float | None,
+    facts: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     """How every number came about."""
-    config = build(ChooseConfig, load_yaml(run / "config.yaml"))
     finished = (run / "choice.json").is_file()
     before = json.loads((run / "choice.json").read_text(encoding="utf-8"))["how"] if finished else {}
     library = next((each for each in facts.values() if "documents" in each), {})
@@ -140,6 +194,7 @@ def _how(
         "rows_test": len(brief.test),
         "scorer": brief.task.scorer.name,
         "scorer_description": brief.task.scorer.description,
+        **({} if (judge := brief.task.scorer.judge) is None else {"judge": described(judge)}),
         "budget": budget,
         "margin": brief.task.limits.margin,
         "base_model": local[0] if local else None,
@@ -147,12 +202,16 @@ def _how(
         "versions": f"sartor {environment['sartor']}, torch {packages['torch']}, "
         f"transformers {packages['transformers']}",
         "machine_price": config.machine_price,
+        "api_price": price_as_json(remote_price(config)),
         "seed": config.seed,
-        "seconds_total": before.get("seconds_total") or seconds,
+        "seconds_total": (before.get("seconds_total") or 0.0) + (seconds or 0.0) or None,
         "leaks": brief.leaks.text(),
         "documents": library.get("documents"),
         "chunks": library.get("chunks"),
         "pairs": preferences.get("pairs"),
         "pair_leaks": preferences.get("pair_leaks"),
-        "test_touched": 1,
+        "test_touched": most_touches(run),
+        "test_touches": touches(run),
+        "grid": str(grid_intensity(config.grid)),
+        "share": share_in_words(run, budget),
     }

@@ -47,7 +47,7 @@ def _won(race: Race, choice: str, order: Sequence[str]) -> str:
 def _tied(race: Race, choice: str, order: Sequence[str]) -> str:
     open_rivals = [name for name in order if name != choice and not race.edges[choice, name].better()]
     closest = max(open_rivals, key=lambda name: race.scores[name].mean)
-    safe = race.safe(order)
+    safe = _good_enough(race, choice, order)
     reason = "It is the only path that this can be said of"
     if len(safe) > 1:
         reason = f"Of the {len(safe)} paths that this can be said of, it {_advantage(race, safe)}"
@@ -69,6 +69,11 @@ def _open(race: Race, choice: str, order: Sequence[str], needed_rows: int | None
 
 def _allowed(race: Race) -> str:
     return " within the limits" if any(path.excluded for path in race.paths.values()) else ""
+
+
+def _good_enough(race: Race, choice: str, order: Sequence[str]) -> list[str]:
+    """The choice and the safe paths that come after it in the order of preference."""
+    return [name for name in race.safe(order) if order.index(name) >= order.index(choice)]
 
 
 def _advantage(race: Race, safe: Sequence[str]) -> str:
@@ -124,7 +129,7 @@ def _would_be(race: Race, order: Sequence[str]) -> str:
     choice, word = race.settle(order)
     if word == "undecided":
         return f"it would be undecided, with {label(choice)} for now"
-    safe = race.safe(order)
+    safe = _good_enough(race, choice, order)
     if len(order) == 1:
         reason = "it is the only one left"
     elif word == "decided":
@@ -168,7 +173,7 @@ def _points(share: float) -> str:
 
 def _at_another_price(race: Race, order: Sequence[str], now: tuple[str, Word]) -> Iterator[str]:
     """The price at which the cheaper of two safe paths loses its place."""
-    safe = race.safe(order)
+    safe = _good_enough(race, now[0], order)
     if now[1] != "tie" or len(safe) < 2:
         return
     path, theirs = race.paths[safe[0]], race.paths[safe[1]].cost_per_1k

@@ -1,34 +1,40 @@
 """Fit one path after the other, each in its own folder, and measure them; what is done already is kept."""
 
-import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sartor.base.console import format_seconds, say
 from sartor.base.durable import replace_json
-from sartor.base.errors import UsageError
-from sartor.choosing.brief import fingerprint
-from sartor.choosing.budget import Share
+from sartor.choosing.arms_lint import keep_conditions
+from sartor.choosing.budget import Budget, Share
+from sartor.choosing.going_on import is_measured
+from sartor.choosing.inputs import keep_inputs, path_inputs, weights_hash
 from sartor.choosing.labels import DESCRIPTIONS, PAIRS
+from sartor.choosing.long_context import seconds_to_read
 from sartor.choosing.measure import measure
 from sartor.choosing.path_kinds import KINDS
+from sartor.choosing.references import generator_of
+from sartor.choosing.touches import note_touch
+from sartor.choosing.tries import TRIES_FILE, Tries
 from sartor.choosing.workshop import Workshop
-from sartor.models.hub import ModelLocation, locate
+from sartor.generation.answer_cache import Traffic
+from sartor.models.hub import locate
 from sartor.retrieval.path import FILE_NAME, PathConfig, open_path
 
-TASK_FILE = "task.json"  # what the task was when the run began
+TRAFFIC_FILE = "traffic_before.json"  # of a path: what the remote model had been sent in this run before, and charged
 INTERRUPTED_FILE = "interrupted.json"  # of a path: how long it was fitted before it was interrupted
 
 
 class Fitting:
-    """Fits and measures paths in a workshop, each in `share_seconds`. UsageError when the run was begun with the task
-    as it was before a change."""
+    """Fits and measures paths in a workshop, each with the same `budget`. `worked` tells whether there was anything
+    left to do."""
 
-    def __init__(self, shop: Workshop, share_seconds: float):
-        self.shop, self.share_seconds = shop, share_seconds
-        self._require_same_task()
+    def __init__(self, shop: Workshop, budget: Budget):
+        self.shop, self.budget, self.worked = shop, budget, False
+        shop.share_seconds = budget.seconds
 
     def fit(self, name: str) -> None:
         """Fit the path into paths/NAME, unless it is there."""
@@ -37,10 +43,13 @@ class Fitting:
             say(f"{name}: fitted already")
             return
         say(f"--- {name}: {DESCRIPTIONS[name]}")
+        self.worked = True
+        keep_inputs(folder, path_inputs(self.shop, kind))
         library = self.shop.library if kind.retrieves else None
-        folder.mkdir(parents=True, exist_ok=True)
         shared = self.shop.library_seconds("seconds") if library else 0.0
-        share = Share(self.share_seconds, shared + _seconds_before(folder))
+        tries = Tries(folder / TRIES_FILE)
+        traffic = self._traffic_since_begun(name)
+        share = Share(self.budget.seconds, shared + _seconds_before(folder, tries), self._charged(traffic), tries)
         try:
             path, tried = kind.fit(self.shop, name, folder, share)
         except BaseException:
@@ -49,6 +58,8 @@ class Fitting:
         seconds = share.spent
         facts = {
             "setup_seconds": seconds,
+            "setup_paid": traffic().paid,
+            "setup_bytes_sent": traffic().bytes_sent,
             "chosen_on_dev": [asdict(each) for each in tried],
             "freshness_seconds": self._freshness(name, seconds),
             **({} if library is None else {"documents": library.documents, "chunks": library.chunks}),
@@ -63,14 +74,17 @@ class Fitting:
         """Answer the test rows with the path, unless that was done."""
         folder = self.shop.path_folder(name)
         answers = self.shop.folder.path / "answers" / f"{name}.jsonl"
-        if (folder / "measured.json").is_file() and answers.is_file():
+        if is_measured(self.shop.folder.path, name):
             say(f"{name}: measured already")
             return
+        self.worked = True
         answers.parent.mkdir(exist_ok=True)
+        note_touch(self.shop.folder.path, name)
         config = PathConfig.load(folder)
         opened = open_path(config, folder, None if config.adapter else self.shop.model(name))
+        keep_conditions(folder, opened, self.shop.brief)
         usage = measure(
-            opened.generator,
+            generator_of(self.shop, name, opened),
             self.shop.brief,
             name,
             config.sampling,
@@ -80,18 +94,23 @@ class Fitting:
         )
         replace_json(folder / "measured.json", asdict(usage))
 
-    def _require_same_task(self) -> None:
-        """UsageError when a run is gone on with whose task has changed: its paths would be about different tasks."""
-        run, task = self.shop.folder, self.shop.brief.task
-        now = {"sha256": fingerprint(task)}
-        if not (run.path / TASK_FILE).is_file():
-            run.write_json(TASK_FILE, now)
-        elif run.read_json(TASK_FILE) != now:
-            raise UsageError(
-                "the task has changed since this run began",
-                where=str(task.folder),
-                hint=f"choose another --out; for another scorer alone, `sartor choose --rescore {run.path}`",
-            )
+    def _traffic_since_begun(self, name: str) -> Callable[[], Traffic]:
+        """What fitting the path has sent to the remote model so far, and paid, interrupted work counted in."""
+        service, file = self.shop.service, self.shop.path_folder(name) / TRAFFIC_FILE
+        if service is None or not KINDS[name].remote:
+            return Traffic
+        service.open(self.shop.folder)
+        if not file.is_file():
+            replace_json(file, asdict(service.traffic))
+        before = Traffic(**json.loads(file.read_text()))
+        return lambda: service.traffic.since(before)
+
+    def _charged(self, traffic: Callable[[], Traffic]) -> Callable[[], float]:
+        """What was paid as seconds of a share, where the budget is money."""
+        if self.budget.dollars is None:
+            return lambda: 0.0
+        seconds_a_dollar = self.budget.seconds / self.budget.dollars
+        return lambda: traffic().paid * seconds_a_dollar
 
     def _preferences(self, name: str) -> dict[str, Any]:
         pairs = self.shop.pairs
@@ -100,26 +119,25 @@ class Fitting:
         return {"pairs": len(pairs.pairs), "pair_leaks": pairs.leaks.text(among=PAIRS)}
 
     def _freshness(self, name: str, setup_seconds: float) -> float | None:
-        """How long a changed document takes to reach the answers: one document indexed, or training again."""
+        """How long a changed document takes to reach the answers: one document indexed, all written anew into the
+        prompt, or training again."""
+        if KINDS[name].reference:
+            return None
         if KINDS[name].retrieves:
             return self.shop.library_seconds("index_seconds") / max(self.shop.library.documents, 1)
+        if KINDS[name].reads_documents:
+            return seconds_to_read(self.shop.path_folder(name))
         return setup_seconds if name.startswith("finetune") else None
 
 
-def _seconds_before(folder: Path) -> float:
-    """How long this path was fitted before it was interrupted."""
+def _seconds_before(folder: Path, tries: Tries) -> float:
+    """How long this path was fitted before it was interrupted; where it was killed, as far as its tries tell."""
     file = folder / INTERRUPTED_FILE
-    return float(json.loads(file.read_text())["seconds"]) if file.is_file() else 0.0
+    return max(tries.seconds, json.loads(file.read_text())["seconds"] if file.is_file() else 0.0)
 
 
 def model_hash(config: PathConfig, folder: Path) -> str:
     """The first 16 digits of a SHA-256 over the weights that answer; a remote model's name."""
     if config.api_base_url is not None:
         return config.model
-    location: ModelLocation = locate(folder / config.adapter if config.adapter else config.model)
-    digest = hashlib.sha256()
-    for source in filter(None, (location.folder, location.adapter)):
-        for file in sorted(source.glob("*.safetensors")):
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return digest.hexdigest()[:16]
+    return weights_hash(locate(folder / config.adapter if config.adapter else config.model))

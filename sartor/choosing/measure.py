@@ -14,7 +14,7 @@ from sartor.base.energy import EnergyMeter
 from sartor.choosing.brief import Brief
 from sartor.choosing.verdict import Measured
 from sartor.data.writers import write_jsonl
-from sartor.evaluation.runner import answer_rows
+from sartor.evaluation.runner import ask_rows, score_answers
 from sartor.generation.protocol import Generator, Sampling
 from sartor.generation.service_checks import cut_prompts
 
@@ -59,8 +59,9 @@ def measure(
     ]
     started = time.perf_counter()
     with EnergyMeter() as energy:
-        answers = answer_rows(generator, brief.test, brief.task.scorer, sampling, f"measuring {name}", model_hash)
-    seconds = (time.perf_counter() - started) / len(answers)
+        replies = ask_rows(generator, brief.test, sampling, f"measuring {name}")
+    seconds = (time.perf_counter() - started) / len(replies)  # what a judge takes is not the path's
+    answers = score_answers(brief.test, replies, brief.task.scorer, sampling, name, model_hash)
     write_jsonl(answers_file, [answer.as_dict() for answer in answers])
     hosts = sorted({host for answer in answers for host in answer.hosts})
     machine = 0.0 if hosts else machine_price_per_hour * seconds / 3600 * 1000
@@ -97,13 +98,17 @@ def scores_of(answers: Sequence[dict[str, Any]]) -> np.ndarray:
     return np.array([np.nan if answer["score"] is None else answer["score"] for answer in answers], dtype=np.float64)
 
 
-def measured_path(name: str, answers: Sequence[dict[str, Any]], facts: dict[str, Any]) -> Measured:
-    """What the verdict needs of one path; `facts` are its usage and set-up as kept in measured.json."""
+def measured_path(
+    name: str, answers: Sequence[dict[str, Any]], facts: dict[str, Any], by_seed: np.ndarray | None = None
+) -> Measured:
+    """What the verdict needs of one path; `facts` are its usage and set-up as kept in measured.json. `by_seed` are the
+    scores [trainings, rows] of a path that was trained several times: then a row's score is their mean."""
     return Measured(
         name,
-        scores_of(answers),
+        scores_of(answers) if by_seed is None else by_seed.mean(0),
         facts["cost_per_1k"],
         facts["latency_p95_s"],
         not facts["hosts"],
         facts["freshness_seconds"],
+        by_seed=by_seed,
     )

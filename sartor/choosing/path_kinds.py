@@ -7,8 +7,11 @@ from pathlib import Path
 from sartor.base.errors import UsageError
 from sartor.choosing.aligning import fit_aligned
 from sartor.choosing.budget import Share
-from sartor.choosing.choose import ChooseConfig
-from sartor.choosing.prompting import Prompt, Tried, fit_prompt, prompt_candidates
+from sartor.choosing.choose import CLOSED_BOOK, ORACLE, ChooseConfig
+from sartor.choosing.long_context import NAME as LONG_CONTEXT
+from sartor.choosing.long_context import fit_long_context
+from sartor.choosing.prompting import Tried, fit_prompt
+from sartor.choosing.references import fit_closed_book, fit_oracle
 from sartor.choosing.retrieving import fit_retrieval
 from sartor.choosing.training import fit_finetune, fit_finetune_with_retrieval
 from sartor.choosing.workshop import Workshop
@@ -31,69 +34,35 @@ class PathKind:
     reference: bool = False
 
     @property
-    def retrieves(self) -> bool:
+    def reads_documents(self) -> bool:
         return DOCUMENTS in self.needs
+
+    @property
+    def retrieves(self) -> bool:
+        return self.reads_documents and not self.reference and self.name != LONG_CONTEXT
+
+    @property
+    def remote(self) -> bool:
+        return REMOTE in self.needs
 
     @property
     def about_pairs(self) -> bool:
         return PREFERENCES in self.needs
 
 
-def _fit_prompt(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-    candidates = prompt_candidates(shop.brief, shop.config.seed)
-    prompt, tried = fit_prompt(shop.brief, shop.model(name), share, candidates, name)
-    return shop.path_config(name, instruction=prompt.instruction, examples=list(prompt.examples)), tried
-
-
-def _fit_retrieval(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-    plain = Prompt(shop.brief.task.instruction, (), "instruction, 0 examples")
-    best = shop.prompt_of("api" if name == "api+rag" else "prompt")
-    chosen, tried = fit_retrieval(shop.brief, shop.model(name), shop.library, plain, best, share, name)
-    config = shop.path_config(
-        name,
-        instruction=chosen.prompt.instruction,
-        examples=list(chosen.prompt.examples),
-        knowledge=shop.knowledge(chosen.passages),
-    )
-    return config, [*shop.library.tried, *tried]
-
-
-def _fit_finetune(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-    result, tried = fit_finetune(shop.brief, folder, shop.config.base, share, shop.config.seed)
-    return shop.path_config(name, adapter=_relative(result.trained, folder)), tried
-
-
-def _fit_finetune_with_retrieval(
-    shop: Workshop, name: str, folder: Path, share: Share
-) -> tuple[PathConfig, list[Tried]]:
-    number = shop.passages
-    result, rates = fit_finetune_with_retrieval(
-        shop.brief, folder, shop.config.base, shop.library, number, share, shop.config.seed
-    )
-    config = shop.path_config(name, adapter=_relative(result.trained, folder), knowledge=shop.knowledge(number))
-    return config, [*shop.library.tried, *rates]
-
-
-def _fit_aligned(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
-    assert shop.pairs is not None
-    result, tried = fit_aligned(shop.brief, folder, shop.config.base, shop.pairs, share, shop.config.seed)
-    return shop.path_config(name, adapter=_relative(result.trained, folder)), tried
-
-
-def _relative(trained: Path, folder: Path) -> str:
-    return trained.relative_to(folder).as_posix()
-
-
 KINDS = {
     kind.name: kind
     for kind in (
-        PathKind("prompt", _fit_prompt),
-        PathKind("api", _fit_prompt, needs=(REMOTE,)),
-        PathKind("rag", _fit_retrieval, needs=(DOCUMENTS,)),
-        PathKind("api+rag", _fit_retrieval, needs=(REMOTE, DOCUMENTS)),
-        PathKind("finetune", _fit_finetune),
-        PathKind("finetune+rag", _fit_finetune_with_retrieval, needs=(DOCUMENTS,)),
-        PathKind("finetune+dpo", _fit_aligned, needs=(PREFERENCES,)),
+        PathKind("prompt", fit_prompt),
+        PathKind("api", fit_prompt, needs=(REMOTE,)),
+        PathKind("rag", fit_retrieval, needs=(DOCUMENTS,)),
+        PathKind("api+rag", fit_retrieval, needs=(REMOTE, DOCUMENTS)),
+        PathKind(LONG_CONTEXT, fit_long_context, needs=(DOCUMENTS,)),
+        PathKind("finetune", fit_finetune),
+        PathKind("finetune+rag", fit_finetune_with_retrieval, needs=(DOCUMENTS,)),
+        PathKind("finetune+dpo", fit_aligned, needs=(PREFERENCES,)),
+        PathKind(CLOSED_BOOK, fit_closed_book, needs=(DOCUMENTS,), reference=True),
+        PathKind(ORACLE, fit_oracle, needs=(DOCUMENTS,), reference=True),
     )
 }  # in the order in which they are fitted: a later path may use what an earlier one chose
 
@@ -110,7 +79,8 @@ def applicable_paths(config: ChooseConfig, task: Task) -> list[str]:
         if name in missing:
             what, hint = missing[name]
             raise UsageError(f"path {name} cannot be measured: {what}", where="--paths", hint=hint)
-    return [name for name in KINDS if name not in missing and (not config.paths or name in config.paths)]
+    paths = [name for name, kind in KINDS.items() if name not in missing and not kind.reference]
+    return [name for name in paths if not config.paths or name in config.paths]
 
 
 def _lacking(config: ChooseConfig, task: Task) -> dict[str, tuple[str, str]]:

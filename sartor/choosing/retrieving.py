@@ -1,121 +1,115 @@
-"""The retrieval path: the documents indexed, the search and the number of passages chosen on dev rows."""
+"""The retrieval paths: how much is read of what is found, in which order, behind which prompt.
 
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+The search itself is chosen by what it finds (`search_choice`); only where no evidence is known is it chosen here, by
+the answers. Each step keeps the best of the one before and searches by halving on dev rows.
+"""
+
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean
+from typing import TYPE_CHECKING
 
-from sartor.base.console import say, warn
-from sartor.choosing.brief import Brief
+from sartor.base.console import say
 from sartor.choosing.budget import Share
-from sartor.choosing.prompting import Prompt, Tried, best_candidate, dev_score
-from sartor.data.extract import read_documents
-from sartor.generation.prompted import Prompted
+from sartor.choosing.halving import Trials, halve
+from sartor.choosing.library import Library, Search
+from sartor.choosing.prompting import Prompt, Tried, dev_rows, dev_scores
+from sartor.choosing.tries import Tries
 from sartor.generation.protocol import Generator
-from sartor.retrieval.embedder import Embedder
 from sartor.retrieval.grounded import Grounded
-from sartor.retrieval.indexing import index_folder
-from sartor.retrieval.search import StoreRetriever, tune_dense_weight
-from sartor.retrieval.store import KnowledgeStore
 
-NUMBERS_OF_PASSAGES = (1, 2, 3, 5)
-MOST_QUESTIONS = 200  # train rows that tune the search where no dev row names its evidence
-DEV_ROWS_A_TRY = 32  # passages make prompts long; a try costs more than a prompt's
-ENOUGH_RECALL = 0.03  # fewer passages are taken when they find this close to what the most find
+if TYPE_CHECKING:
+    from sartor.choosing.workshop import Workshop
+    from sartor.retrieval.path import PathConfig
 
-
-@dataclass(frozen=True)
-class Library:
-    """The task's documents, searchable, with the search as chosen on dev rows."""
-
-    file: Path
-    retriever: StoreRetriever
-    documents: int
-    chunks: int
-    index_seconds: float  # to read, cut and embed what was not in the file before
-    recalls: dict[int, float]  # share of dev questions whose evidence is among the first k passages; empty if unknown
-    tried: list[Tried]
-
-
-def build_library(brief: Brief, file: Path) -> Library:
-    """Index the documents (only what changed since last time) and choose the fusion weight."""
-    assert brief.task.documents is not None
-    embedder = Embedder.open()
-    store = KnowledgeStore(file, create=True)
-    started = time.monotonic()
-    report = index_folder(store, read_documents(brief.task.documents), embedder)
-    index_seconds = time.monotonic() - started
-    documents = len(store.fingerprints())
-    say(f"{documents:,} documents indexed as {report.chunks:,} passages")
-    if report.without_text:
-        warn(f"documents without a passage, which can never be found: {', '.join(report.without_text)}")
-    known = [row for row in brief.dev if row.evidence] or [row for row in brief.train if row.evidence][:MOST_QUESTIONS]
-    questions, evidence = [row.question for row in known], [set(row.evidence) for row in known]
-    fusion = tune_dense_weight(store, embedder, questions, evidence, k=max(NUMBERS_OF_PASSAGES))
-    retriever = StoreRetriever(store, embedder, fusion.dense_weight)
-    tried = [
-        Tried(
-            f"search with weight {weight:g} on meaning, {1 - weight:g} on words",
-            sum(scores) / 2,
-            weight == fusion.dense_weight,
-        )
-        for weight, scores in fusion.tried.items()
-    ]
-    found = recalls(retriever, questions, evidence)
-    return Library(file, retriever, documents, report.chunks, index_seconds, found, tried)
-
-
-def recalls(retriever: StoreRetriever, questions: Sequence[str], evidence: Sequence[set[str]]) -> dict[int, float]:
-    """Share of questions with an evidence document among the first k passages."""
-    if not questions:
-        return {}
-    found = retriever.retrieve(questions, max(NUMBERS_OF_PASSAGES))
-    return {
-        k: sum(
-            any(passage.document_id in wanted for passage in passages[:k])
-            for passages, wanted in zip(found, evidence, strict=True)
-        )
-        / len(questions)
-        for k in NUMBERS_OF_PASSAGES
-    }
-
-
-def enough_passages(library: Library) -> int:
-    """The fewest passages that find nearly as much as the most do; 3 where evidence is not known."""
-    if not library.recalls:
-        return 3
-    best = max(library.recalls.values())
-    return next(k for k in NUMBERS_OF_PASSAGES if library.recalls[k] >= best - ENOUGH_RECALL)
+SEARCH_PART, NUMBER_PART = 0.4, 0.75  # of the path's time: until the search, and until the number of passages is fixed
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """How many passages, behind which prompt."""
+    """What is searched, how many passages are read in which order, behind which prompt."""
 
+    search: Search
     passages: int
     prompt: Prompt
+    best_last: bool = False
 
     @property
     def setting(self) -> str:
-        return f"{self.passages} passages, {self.prompt.setting}"
+        number = f"{self.passages} passage{'' if self.passages == 1 else 's'}"
+        order = " with the best next to the question" if self.best_last else ""
+        return f"{number}{order}, {self.prompt.setting}"
+
+    def over(self, inner: Generator, library: Library) -> Grounded:
+        retriever = library.retriever_of(self.search)
+        return Grounded(self.prompt.over(inner), retriever, self.passages, best_last=self.best_last)
 
 
-def fit_retrieval(
-    brief: Brief, inner: Generator, library: Library, plain: Prompt, best: Prompt, share: Share, name: str
-) -> tuple[Retrieval, list[Tried]]:
-    """Passages and prompt with the best score on dev rows: `plain` is the instruction alone, `best` what prompting
-    without documents chose."""
-    enough = enough_passages(library)
-    candidates = [Retrieval(enough, plain), Retrieval(1, plain)]
-    if (best.instruction, best.examples) != (plain.instruction, plain.examples):
-        candidates += [Retrieval(1, best), Retrieval(enough, best)]
-    candidates = list(dict.fromkeys(candidates))
+def fit_retrieval(shop: "Workshop", name: str, folder: Path, share: Share) -> tuple["PathConfig", list[Tried]]:
+    """The path with the best score on dev rows, and all that was tried: the instruction alone and what prompting
+    without documents chose, each over passages."""
+    plain = Prompt(shop.brief.task.instruction, (), "instruction, 0 examples")
+    best = shop.prompt_of("api" if name == "api+rag" else "prompt")
+    trials = retrieval_trials(shop, name, share.tries)
+    chosen = choose_retrieval(shop.library, plain, best, trials, share)
+    say(f"{name}: chosen on dev rows: {chosen.setting}; {chosen.search.setting}")
+    tried = [
+        Tried(_setting(each, shop.library), mean(scores), each == chosen, len(scores))
+        for each, scores in trials.scores.items()
+    ]
+    knowledge = chosen.search.knowledge(chosen.passages, chosen.best_last)
+    config = shop.path_config(name, knowledge=knowledge, **shop.prompt_settings(chosen.prompt))
+    return config, [*shop.library.tried, *tried]
 
-    def score(retrieval: Retrieval) -> float:
-        prompt = retrieval.prompt
-        generator = Grounded(
-            Prompted(inner, prompt.instruction or None, prompt.examples), library.retriever, retrieval.passages
-        )
-        return dev_score(brief, generator, f"{name}: {retrieval.setting}", DEV_ROWS_A_TRY)
 
-    return best_candidate(candidates, score, lambda retrieval: retrieval.setting, share)
+def retrieval_trials(shop: "Workshop", name: str, tries: Tries) -> Trials[Retrieval]:
+    """Scores of retrievals on dev rows, in the order in which prompts are tried on them."""
+    rows = dev_rows(shop.brief, shop.config.seed)
+
+    def score(retrieval: Retrieval, first: int, last: int) -> list[float]:
+        label = f"{name}: {_setting(retrieval, shop.library)}" + (f", rows {first + 1} to {last}" if first else "")
+        return dev_scores(shop.brief, retrieval.over(shop.model(name), shop.library), rows[first:last], label)
+
+    return Trials(score, len(rows), tries, _about)
+
+
+def _about(retrieval: Retrieval) -> tuple[object, ...]:
+    """All that its answers depend on."""
+    prompt = retrieval.prompt
+    front = (prompt.instruction, prompt.examples, prompt.num_similar)
+    return retrieval.search, retrieval.passages, retrieval.best_last, front
+
+
+def choose_retrieval(
+    library: Library, plain: Prompt, best: Prompt, trials: Trials[Retrieval], share: Share
+) -> Retrieval:
+    """First the search, where evidence did not choose it; then how many passages; then their order and the prompt."""
+    chosen = Retrieval(library.search, library.enough_passages, plain)
+    if len(library.searches) > 1:
+        usual = [Retrieval(each, each.for_as_much_text_as(2), plain) for each in library.searches]
+        chosen = halve(usual, trials, share.part(SEARCH_PART))
+    numbers = numbers_to_try(library, chosen.search)
+    chosen = halve([replace(chosen, passages=number) for number in numbers], trials, share.part(NUMBER_PART))
+    return halve(variants(chosen, best), trials, share)
+
+
+def numbers_to_try(library: Library, search: Search) -> list[int]:
+    """Ascending: no more passages than find nearly all that more of them would find."""
+    most = library.enough_passages if library.recalls else max(search.numbers)
+    return [number for number in search.numbers if number <= most]
+
+
+def variants(chosen: Retrieval, best: Prompt) -> list[Retrieval]:
+    """What is chosen so far, the same in the other order, and behind the prompt that prompting chose; the shortest
+    first."""
+    found = [chosen]
+    if chosen.passages > 1:
+        found.append(replace(chosen, best_last=True))
+    if not best.fronts_as(chosen.prompt):
+        found += [replace(chosen, prompt=best, passages=number) for number in sorted({1, chosen.passages})]
+    return found
+
+
+def _setting(retrieval: Retrieval, library: Library) -> str:
+    """The search is named where there are several."""
+    return f"{retrieval.setting}; {retrieval.search.setting}" if len(library.searches) > 1 else retrieval.setting

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sartor.base.console import say, warn
 from sartor.base.run_folder import RunFolder
-from sartor.generation.answer_cache import Cached, paid_for
+from sartor.generation.answer_cache import Cached, Traffic, paid_for
 from sartor.generation.prices import load_prices
 from sartor.generation.protocol import Generator
 from sartor.generation.remote import Remote
@@ -32,14 +32,26 @@ class Service:
             "api_key_env": config.api_key_env,
         }
         self._remote(0.0)
+        self._opened: Cached | None = None
 
     def open(self, folder: RunFolder) -> Generator:
         """The model behind the run's file of answers. What was paid for before counts against the budget."""
-        file = folder.path / ANSWERS_FILE
-        remote = self._remote(paid_for(file))
-        if not (folder.path / SERVICE_FILE).is_file():
-            _check(remote, folder)
-        return Cached(remote, f"{self.config.api} at {self.config.api_base_url}", file)
+        if self._opened is None:
+            file = folder.path / ANSWERS_FILE
+            remote = self._remote(paid_for(file))
+            identity = f"{self.config.api} at {self.config.api_base_url}"
+            if self._last_checked(folder) != identity:
+                _check(remote, folder, identity)
+            self._opened = Cached(remote, identity, file)
+        return self._opened
+
+    @property
+    def traffic(self) -> Traffic:
+        """For all answers of this run so far; nothing before the model is opened."""
+        return Traffic() if self._opened is None else self._opened.traffic
+
+    def _last_checked(self, folder: RunFolder) -> str | None:
+        return folder.read_json(SERVICE_FILE)["model"] if (folder.path / SERVICE_FILE).is_file() else None
 
     def _remote(self, spent: float) -> Remote:
         config = self.config
@@ -49,10 +61,10 @@ class Service:
         return Remote(config.api, config.api_base_url, api_key_env=config.api_key_env, prices=prices, spending=spending)
 
 
-def _check(remote: Remote, folder: RunFolder) -> None:
+def _check(remote: Remote, folder: RunFolder, identity: str) -> None:
     say(f"checking whether {remote.host} does what it is asked to")
     findings = check_service(remote)
     for finding in findings:
         if finding.passed is False:
             warn(f"{remote.host}: {finding.check}: no. {finding.what}")
-    folder.write_json(SERVICE_FILE, [asdict(finding) for finding in findings])
+    folder.write_json(SERVICE_FILE, {"model": identity, "findings": [asdict(finding) for finding in findings]})

@@ -2,56 +2,88 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sartor.base.configuration import load_yaml
-from sartor.choosing.brief import Brief
+from sartor.base.metrics import read_metrics
 from sartor.choosing.budget import Share
-from sartor.choosing.prompting import Tried
+from sartor.choosing.prompting import Tried, dev_rows
 from sartor.choosing.rate import learning_rate
-from sartor.choosing.retrieving import Library
+from sartor.choosing.scored_questions import scored_questions
+from sartor.choosing.workshop import Workshop
 from sartor.data.records import Conversation, Message, Row
 from sartor.data.writers import write_jsonl
 from sartor.generation.prompted import prompted
 from sartor.generation.protocol import Passage
 from sartor.recipes.finetune import FinetuneConfig, run
 from sartor.recipes.stage import TrainingResult
-from sartor.retrieval.grounded import grounded_conversation
+from sartor.retrieval.grounded import grounded_conversation, in_order
+from sartor.retrieval.path import Knowledge, PathConfig
+from sartor.retrieval.rewriting import with_key_terms
 
 SHARE_WITHOUT_GOLD = 0.1  # of the rows whose evidence is known: what to say when retrieval has missed (2403.10131)
 CANDIDATES = 20
 DEV_ROWS, DEV_CHARACTERS = 64, 40_000  # held-out rows for the loss: enough to stop by, few enough to be quick
 SHORTEST_MINUTES = 0.25
-BATCH_ROWS = 16
-EPOCHS = 5  # at most: the budget and the held-out loss end training earlier
+SAVING_SHARE = 0.03  # of a training's time: its last checkpoint, its files and its report (assumed)
+BATCH_ROWS, BATCH_ROWS_WITH_PASSAGES = 16, 8
+EPOCHS = 5  # at most: the budget and the held-out score end training earlier
+TRAIN_FILE, DEV_FILE, METRICS_FILE = "train.jsonl", "dev.jsonl", "metrics.jsonl"
 
 
-def fit_finetune(brief: Brief, folder: Path, base: str, share: Share, seed: int) -> tuple[TrainingResult, list[Tried]]:
+def fit_finetune(shop: Workshop, name: str, folder: Path, share: Share) -> tuple[PathConfig, list[Tried]]:
     """Train on question and answer, as the prompt path asks without examples."""
-    train = [_learnt(row, row.messages, brief) for row in brief.train]
-    dev = [_learnt(row, row.messages, brief) for row in brief.dev[:DEV_ROWS]]
-    return _train(train, dev, folder, base, share, seed, BATCH_ROWS)
+    result, tried = train_plainly(shop, folder, share)
+    return shop.path_config(name, adapter=result.trained.relative_to(folder).as_posix()), tried
+
+
+def train_plainly(shop: Workshop, folder: Path, share: Share) -> tuple[TrainingResult, list[Tried]]:
+    """Fine-tune on question and answer into `run` in `folder`."""
+    return _train(shop, shop.brief.train, held_out_rows(shop), folder, share, BATCH_ROWS)
 
 
 def fit_finetune_with_retrieval(
-    brief: Brief, folder: Path, base: str, library: Library, number: int, share: Share, seed: int
-) -> tuple[TrainingResult, list[Tried]]:
+    shop: Workshop, name: str, folder: Path, share: Share
+) -> tuple[PathConfig, list[Tried]]:
     """Train on question, retrieved passages and answer (RAFT, 2403.10131): the passage that holds the answer is among
-    distractors, except in a share of the rows, where it is taken out. `number` passages a row; rows with passages are
-    long, so a step has fewer of them."""
-    rows = [*brief.train, *brief.dev[:DEV_ROWS]]
-    found = library.retriever.retrieve([row.question for row in rows], CANDIDATES)
-    chance = random.Random(seed)
-    passages = [training_passages(row, each, number, chance) for row, each in zip(brief.train, found, strict=False)]
+    distractors, except in a share of the rows, where it is taken out. As many passages a row as retrieval chose; rows
+    with passages are long, so a step has fewer of them."""
+    brief, knowledge, chance = shop.brief, shop.knowledge, random.Random(shop.config.seed)
+    rows = [*brief.train, *held_out_rows(shop)]
+    found = shop.retriever.retrieve([with_key_terms(row.messages) for row in rows], CANDIDATES)
     train = [
-        _learnt(row, grounded_conversation(row.messages, len(row.messages) - 1, each), brief)
-        for row, each in zip(brief.train, passages, strict=True)
+        _over(row, training_passages(row, each, knowledge.passages, chance), knowledge)
+        for row, each in zip(brief.train, found, strict=False)
     ]
     dev = [
-        _learnt(row, grounded_conversation(row.messages, len(row.messages) - 1, each[:number]), brief)
+        _over(row, each[: knowledge.passages], knowledge)
         for row, each in zip(rows[len(brief.train) :], found[len(brief.train) :], strict=True)
     ]
-    return _train(train, dev, folder, base, share, seed, batch_rows=8)
+    result, tried = _train(shop, train, dev, folder, share, BATCH_ROWS_WITH_PASSAGES)
+    adapter = result.trained.relative_to(folder).as_posix()
+    config = shop.path_config(name, adapter=adapter, knowledge=knowledge)
+    return config, [*shop.library.tried, *tried]
+
+
+def held_out_rows(shop: Workshop) -> list[Row]:
+    """The dev rows by which a training stops and its checkpoint is chosen."""
+    return dev_rows(shop.brief, shop.config.seed)[:DEV_ROWS]
+
+
+def unseen_dev_rows(shop: Workshop) -> list[Row]:
+    """The dev rows that no training was chosen by, in an order drawn with the seed."""
+    seen = {row.id for row in held_out_rows(shop)}
+    rows = [row for row in shop.brief.dev if row.id not in seen]
+    random.Random(shop.config.seed).shuffle(rows)
+    return rows
+
+
+def _over(row: Row, passages: Sequence[Passage], knowledge: Knowledge) -> Row:
+    """The row, asked over passages as the path will be."""
+    ordered = in_order(passages, knowledge.best_last)
+    return replace(row, messages=grounded_conversation(row.messages, len(row.messages) - 1, ordered))
 
 
 def training_passages(row: Row, found: Sequence[Passage], number: int, chance: random.Random) -> list[Passage]:
@@ -68,36 +100,52 @@ def training_passages(row: Row, found: Sequence[Passage], number: int, chance: r
     return chosen
 
 
-def _learnt(row: Row, messages: Conversation, brief: Brief) -> dict[str, Conversation]:
+def _learnt(row: Row, instruction: str) -> dict[str, Conversation]:
     answer = Message(role="assistant", content=row.answers[0])
-    return {"messages": [*prompted(messages, brief.task.instruction or None), answer]}
+    return {"messages": [*prompted(row.messages, instruction or None), answer]}
 
 
 def _train(
-    train: Sequence[dict[str, Conversation]],
-    dev: Sequence[dict[str, Conversation]],
-    folder: Path,
-    base: str,
-    share: Share,
-    seed: int,
-    batch_rows: int,
+    shop: Workshop, train: Sequence[Row], dev: Sequence[Row], folder: Path, share: Share, batch_rows: int
 ) -> tuple[TrainingResult, list[Tried]]:
+    """Train on rows that ask as the path will be asked, in what is left of the share: the rate searched for, the
+    checkpoint taken that answers the dev rows best (of equal ones, and where there is no time to ask, the one with the
+    lowest held-out loss), the end early where nothing gets better."""
+    task, folder_of_run = shop.brief.task, folder / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    write_jsonl(folder / "train.jsonl", train)
-    write_jsonl(folder / "dev.jsonl", within(dev, DEV_CHARACTERS))
+    write_jsonl(folder / TRAIN_FILE, [_learnt(row, task.instruction) for row in train])
+    write_jsonl(folder / DEV_FILE, within([_learnt(row, task.instruction) for row in dev], DEV_CHARACTERS))
+    questions = scored_questions(shop, dev, folder, share.left)
     config = FinetuneConfig(
-        data=str(folder / "train.jsonl"),
-        dev=str(folder / "dev.jsonl"),
-        base=base,
-        out=str(folder / "run"),
+        data=str(folder / TRAIN_FILE),
+        dev=str(folder / DEV_FILE),
+        base=shop.config.base,
+        out=str(folder_of_run),
         batch_rows=batch_rows,
         epochs=EPOCHS,
-        max_minutes=run_minutes(folder / "run", share.left),
-        seed=seed,
+        max_minutes=run_minutes(folder_of_run, share.left),
+        seed=shop.config.seed,
     )
     rate, tried = learning_rate(config, folder, share)
-    settings = {"learning_rate": rate, "max_minutes": run_minutes(folder / "run", share.left)}
-    return run(config.model_copy(update=settings)), tried
+    settings: dict[str, Any] = {"learning_rate": rate, "max_minutes": run_minutes(folder_of_run, share.left)}
+    if questions:
+        settings |= {"task": str(task.folder.resolve()), "best_by": "score"}
+    result = run(config.model_copy(update=settings), questions or None)
+    return result, [*tried, _checkpoint(result)]
+
+
+def _checkpoint(result: TrainingResult) -> Tried:
+    """What the training came to, as a line of the report."""
+    scores = {
+        line["step"]: line["dev_score"] for line in read_metrics(result.out / METRICS_FILE) if "dev_score" in line
+    }
+    early = ", where nothing had got better for a while" if result.stopped_early else ""
+    return Tried(
+        f"trained for {result.steps} steps{early}; the best checkpoint, after {result.best_step}, has a held-out loss "
+        f"of {result.dev_loss:.4f} ({result.dev_loss_before:.4f} before)",
+        scores.get(result.best_step),
+        chosen=True,
+    )
 
 
 def within(rows: Sequence[dict[str, Conversation]], most_characters: int) -> list[dict[str, Conversation]]:
@@ -112,8 +160,9 @@ def within(rows: Sequence[dict[str, Conversation]], most_characters: int) -> lis
 
 
 def run_minutes(run_folder: Path, seconds: float) -> float:
-    """`seconds` as minutes, at least SHORTEST_MINUTES; a training that was begun goes on with its own number."""
+    """`seconds` as minutes, less what saving takes, at least SHORTEST_MINUTES; a training that was begun goes on with
+    its own number."""
     begun = run_folder / "config.yaml"
     if begun.is_file():
         return float(load_yaml(begun).values["max_minutes"])
-    return max(round(seconds / 60, 3), SHORTEST_MINUTES)
+    return max(round((1 - SAVING_SHARE) * seconds / 60, 3), SHORTEST_MINUTES)

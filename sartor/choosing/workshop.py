@@ -3,25 +3,32 @@
 Each is opened when a path first asks for it.
 """
 
+import math
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from sartor.base.run_folder import RunFolder
 from sartor.choosing.brief import Brief
 from sartor.choosing.choose import ChooseConfig
+from sartor.choosing.dev_examples import EXAMPLES_FILE, DevExamples
+from sartor.choosing.inputs import weights_hash
 from sartor.choosing.labels import DESCRIPTIONS
+from sartor.choosing.library import Library, Search
 from sartor.choosing.prompting import Prompt
-from sartor.choosing.retrieving import Library, build_library, enough_passages
+from sartor.choosing.search_choice import build_library
 from sartor.choosing.service import SERVICE_FILE, Service
 from sartor.choosing.task_pairs import TaskPairs
 from sartor.generation.local import LocalModel
 from sartor.generation.protocol import Generator
 from sartor.models.hub import lasting_name, locate
-from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig
+from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, Similar
+from sartor.retrieval.search import StoreRetriever
+from sartor.retrieval.similar_examples import DENSE_WEIGHT
 
-KNOWLEDGE_FILE = "knowledge.sqlite"
 LIBRARY_FILE = "library.json"  # how long the documents took when they were indexed first
+INDEXING_PART = 0.25  # of a path's time, within which passages of another size are indexed too (assumed)
 
 
 class Workshop:
@@ -37,6 +44,7 @@ class Workshop:
         pairs: TaskPairs | None,
     ):
         self.config, self.brief, self.folder, self.service, self.pairs = config, brief, folder, service, pairs
+        self.share_seconds = math.inf  # of each path, as the budget says
         self._base: LocalModel | None = None
         self._library: Library | None = None
         self._remote: Generator | None = None
@@ -46,6 +54,11 @@ class Workshop:
         if self._base is None:
             self._base = LocalModel.open(locate(self.config.base))
         return self._base
+
+    @cached_property
+    def base_hash(self) -> str:
+        """Of the base model's weights."""
+        return weights_hash(locate(self.config.base))
 
     @property
     def remote(self) -> Generator:
@@ -62,7 +75,9 @@ class Workshop:
     def library(self) -> Library:
         if self._library is None:
             started = time.monotonic()
-            self._library = build_library(self.brief, self.folder.path / KNOWLEDGE_FILE)
+            self._library = build_library(
+                self.brief, self.folder.path, INDEXING_PART * self.share_seconds, self.config.rerank
+            )
             if not (self.folder.path / LIBRARY_FILE).is_file():
                 took = {"seconds": time.monotonic() - started, "index_seconds": self._library.index_seconds}
                 self.folder.write_json(LIBRARY_FILE, took)
@@ -73,17 +88,17 @@ class Workshop:
         return float(self.folder.read_json(LIBRARY_FILE)[part])
 
     @property
-    def passages(self) -> int:
-        """How many passages retrieval chose on dev rows, so that the two paths that retrieve differ in training only;
-        without that path, the fewest that find nearly as much as the most do."""
+    def knowledge(self) -> Knowledge:
+        """The documents as retrieval chose to read them on dev rows, so that the two paths that retrieve differ in
+        training only; without that path, the fewest passages that find nearly as much as the most do."""
         path = self.path_folder("rag")
         chosen = PathConfig.load(path).knowledge if (path / FILE_NAME).is_file() else None
-        return chosen.passages if chosen else enough_passages(self.library)
+        return chosen or self.library.search.knowledge(self.library.enough_passages)
 
-    def knowledge(self, passages: int) -> Knowledge:
-        """The documents as a path's configuration names them."""
-        weight = self.library.retriever.dense_weight
-        return Knowledge(file=f"../../{KNOWLEDGE_FILE}", passages=passages, dense_weight=weight)
+    @property
+    def retriever(self) -> StoreRetriever:
+        """What finds passages as `knowledge` says."""
+        return self.library.retriever_of(Search.of(self.knowledge))
 
     def prompt_of(self, name: str) -> Prompt:
         """What the path that only prompts chose; the plain instruction where that path is not measured."""
@@ -91,7 +106,19 @@ class Workshop:
         if not (path / FILE_NAME).is_file():
             return Prompt(self.brief.task.instruction, (), "instruction, 0 examples")
         chosen = PathConfig.load(path)
-        return Prompt(chosen.instruction, tuple(chosen.examples), "as prompting chose")
+        similar = self.similar(chosen.similar.number) if chosen.similar else None
+        return Prompt(chosen.instruction, tuple(chosen.examples), "as prompting chose", similar)
+
+    def prompt_settings(self, prompt: Prompt) -> dict[str, Any]:
+        """The prompt as a path's configuration names it."""
+        similar = prompt.similar and Similar(
+            file=f"../../{EXAMPLES_FILE}", number=prompt.num_similar, dense_weight=DENSE_WEIGHT
+        )
+        return {"instruction": prompt.instruction, "examples": list(prompt.examples), "similar": similar}
+
+    @cached_property
+    def similar(self) -> DevExamples:
+        return DevExamples(self.brief, self.folder.path / EXAMPLES_FILE, self.config.seed)
 
     def path_folder(self, name: str) -> Path:
         return self.folder.path / "paths" / name
@@ -111,7 +138,7 @@ class Workshop:
         """What the checks of the remote model found, as a fact of a path that asks it."""
         if self.service is None or not is_remote(name):
             return {}
-        return {"service": self.folder.read_json(SERVICE_FILE)}
+        return {"service": self.folder.read_json(SERVICE_FILE)["findings"]}
 
 
 def is_remote(name: str) -> bool:

@@ -41,23 +41,12 @@ def _rescored(args: argparse.Namespace) -> Outcome:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Verdict, scores, report and serve command."""
-    choice = outcome.choice
-    print(f"verdict: {choice['verdict']}" + (f", {choice['choice']}" if choice["choice"] else ""))
-    print(choice["why"])
-    for path in sorted(choice["paths"], key=lambda path: -(path["score"] or 0)):
-        score = "no row could be scored"
-        if path["ci"] is not None:
-            score = f"{path['score']:.3f}  [{path['ci'][0]:.3f}, {path['ci'][1]:.3f}]"
-        print(
-            f"  {path['name']:<13} {score}  "
-            f"p50 {path['latency_p50_s']:.2f} s  set-up {path['setup_seconds']:.0f} s"
-        )
-        for reason in path["excluded"]:
-            print(f"    ruled out: {reason}")
-    for sentence in choice["would_change"]:
-        print(f"- {sentence}")
+    """The report's first page, where the report is, and the command that serves the choice."""
+    from sartor.choosing.report.terminal import outcome_lines
+
+    for line in outcome_lines(outcome.choice):
+        print(line)
     print(f"report: {outcome.out / 'report.html'}")
-    endpoints = {path["name"]: path["endpoint"] for path in choice["paths"]}
-    if choice["choice"]:
-        print(f"use it: {endpoints[choice['choice']]}")
+    endpoints = {path["name"]: path["endpoint"] for path in outcome.choice["paths"]}
+    if outcome.choice["choice"]:
+        print(f"use it: {endpoints[outcome.choice['choice']]}")

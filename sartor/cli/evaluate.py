@@ -2,10 +2,14 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sartor.base.errors import UsageError
 from sartor.cli.options import add_common, whole_number
 from sartor.cli.output import print_json
+
+if TYPE_CHECKING:
+    from sartor.recipes.evaluate import Contest
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -60,9 +64,17 @@ def run(args: argparse.Namespace) -> None:
             f"({each.scorer}, {each.n} rows{missing}{cut})"
         )
     for contest in contests:
-        found_difference = contest.comparison
+        _print_contest(contest)
+
+
+def _print_contest(contest: "Contest") -> None:
+    found_difference = contest.comparison
+    if found_difference is not None:
         print(
             f"{contest.a} minus {contest.b} on {contest.task}: {found_difference.difference:+.3f} "
             f"[{found_difference.low:+.3f}, {found_difference.high:+.3f}], p = {found_difference.p:.3g} "
             f"({found_difference.test})"
         )
+    if contest.preferred is not None:
+        for sentence in contest.preferred.sentences(contest.a, contest.b):
+            print(f"judge on {contest.task}: {sentence}")

@@ -106,6 +106,11 @@ GROUPS: dict[str, tuple[Verb, ...]] = {
             "sartor evaluate runs/tuned my-task",
         ),
         Verb(
+            "judge-check",
+            "compare a scorer with people's labels, and correct the scores by them",
+            "sartor judge-check runs/my-task --sheet labels.csv",
+        ),
+        Verb(
             "plan",
             "what a fine-tuning run will take: memory, time, disk, cost",
             "sartor plan train.jsonl --base starter --price-per-hour 1.20",

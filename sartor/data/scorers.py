@@ -3,6 +3,8 @@
 `scorer(name)` gives a `Scorer`; `score(reply, answers)` is in [0, 1] and is the best over the accepted
 answers. The same scorer is the metric of `evaluate`, the reward of reinforcement learning and the criterion
 of `choose`. `check_answers` finds rows that could never be answered rightly before anything runs.
+
+The scorer `judge` asks a language model, which this room does not know: `evaluation/scoring.py` scores with any scorer.
 """
 
 import difflib
@@ -14,9 +16,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from sartor.base.errors import DataError, UsageError
+from sartor.data.judge_settings import JudgeSettings
 from sartor.data.patterns import bad_pattern
 from sartor.data.values import (
     JSON_DECODER,
@@ -28,6 +32,7 @@ from sartor.data.values import (
 )
 
 MAX_REGEX_REPLY_CHARACTERS = 4_000
+JUDGE = "judge"
 
 Problem = tuple[str, str]
 
@@ -37,7 +42,8 @@ class Scorer:
     """One way of scoring; `binary` says that every score is 0 or 1.
 
     `compare(reply, answer)` scores against one answer; `problem(answer)` says why an answer could never score
-    as `(what, hint)`, or None when it can.
+    as `(what, hint)`, or None when it can. `judge` says which model is asked instead (None: `compare` is used), and
+    `judgements` is the file that keeps what it said (None: it is asked again each time).
     """
 
     name: str
@@ -45,19 +51,39 @@ class Scorer:
     compare: Callable[[str, str], float]
     problem: Callable[[str], Problem | None]
     description: str
+    judge: JudgeSettings | None = None
+    judgements: Path | None = None
 
     def score(self, reply: str, answers: Sequence[str]) -> float:
         """The best score of `reply` over the accepted `answers`; ValueError when there are none."""
         return max(self.compare(reply, answer) for answer in answers)
 
 
-def scorer(name: str) -> Scorer:
-    """The scorer called `name`; UsageError names the nearest one."""
+def scorer(name: str, judge: JudgeSettings | None = None) -> Scorer:
+    """The scorer called `name`; `judge` is the model of the scorer of that name. UsageError names the nearest one."""
     if name in SCORERS:
         return SCORERS[name]
-    nearest = difflib.get_close_matches(name, SCORERS, n=1)
+    if name == JUDGE:
+        return _judged_by(judge)
+    nearest = difflib.get_close_matches(name, [*SCORERS, JUDGE], n=1)
     hint = f"did you mean {nearest[0]}? " if nearest else ""
-    raise UsageError(f"unknown scorer: {name}", hint=f"{hint}scorers: {', '.join(SCORERS)}")
+    raise UsageError(f"unknown scorer: {name}", hint=f"{hint}scorers: {', '.join([*SCORERS, JUDGE])}")
+
+
+def _judged_by(judge: JudgeSettings | None) -> Scorer:
+    if judge is None:
+        hint = "name it in task.yaml, `judge: {model: …}`; it scores in evaluate and choose, and is no reward"
+        raise UsageError("the scorer judge needs a model that judges", hint=hint)
+
+    def compare(reply: str, answer: str) -> float:
+        raise UsageError("the scorer judge asks a model, so it cannot score here", hint="use another scorer")
+
+    what = "the language model" if judge.api_base_url is None else "the remote language model"
+    description = (
+        f"What {what} {judge.model} says of an answer, which it compares with the accepted one: right 1, partly right "
+        "0.5, wrong 0. `sartor judge-check` tells how far that agrees with people."
+    )
+    return Scorer(JUDGE, False, compare, _nothing_left_after(str.strip), description, judge)
 
 
 def check_answers(by: Scorer, answers: Sequence[str], where: str) -> None:

@@ -2,17 +2,18 @@
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config, build, load_yaml, nearest
 from sartor.base.errors import DataError, UsageError
+from sartor.data.judge_settings import JudgeSettings
 from sartor.data.opening import data_files, find_data_file
 from sartor.data.records import Conversation, Row
-from sartor.data.scorers import Scorer, check_answers, scorer
+from sartor.data.scorers import JUDGE, Scorer, check_answers, scorer
 from sartor.data.split import split_dev
 from sartor.data.task_rows import read_task_rows
 from sartor.data.turns import message
@@ -39,14 +40,23 @@ class TaskConfig(Config):
     description: str = ""
     instruction: str = ""
     limits: Limits = Limits()
+    judge: JudgeSettings | None = Field(
+        None, description="the model of the scorer judge; with another scorer, it only compares two models' answers"
+    )
 
     @field_validator("scorer")
     @classmethod
     def _known_scorer(cls, name: str) -> str:
         try:
-            return scorer(name).name
+            return name if name == JUDGE else scorer(name).name
         except UsageError as error:
             raise ValueError(error.hint or error.what) from None
+
+    @model_validator(mode="after")
+    def _judge_is_named(self) -> Self:
+        if self.scorer == JUDGE and self.judge is None:
+            raise ValueError("the scorer judge needs a model that judges: add `judge: {model: …}`")
+        return self
 
 
 @dataclass(frozen=True)
@@ -70,26 +80,31 @@ class Task:
     documents: Path | None = None
     preferences: Path | None = None
     unread_files: tuple[str, ...] = field(default=())
+    judge: JudgeSettings | None = None
 
     @staticmethod
     def load(folder: str | Path) -> "Task":
         """Read and check task.yaml (UsageError) and all rows (DataError); documents are only looked for."""
         folder = Path(folder)
         config = _load_config(folder)
-        by = scorer(config.scorer)
+        by = scorer(config.scorer, config.judge)
         train, dev, test = (_rows(folder, split, by, bool(config.instruction)) for split in SPLITS)
         if not test:
             raise DataError("holds no test file", where=str(folder), hint=_missing_hint(folder, "test"))
         train, dev, origin = _with_dev(folder, train, dev)
-        read = {_stem(path) for path in data_files(folder)} & {*SPLITS, "preferences"}
+        read = {_stem(path) for path in data_files(folder)} & {*SPLITS, "preferences", "paraphrases"}
         unread = (path.name for path in data_files(folder) if _stem(path) not in read)
         return Task(
             folder=folder, name=config.name or folder.resolve().name, description=config.description,
             instruction=config.instruction, scorer=by, limits=config.limits,
             train=tuple(train), dev=tuple(dev), test=tuple(test), dev_origin=origin,
             documents=_documents(folder), preferences=find_data_file(folder, "preferences"),
-            unread_files=tuple(unread),
+            unread_files=tuple(unread), judge=config.judge,
         )  # fmt: skip
+
+    def keeping_judgements(self, file: Path) -> "Task":
+        """The same task, of which a remote judge's answers are kept in `file`, so that none is paid for twice."""
+        return replace(self, scorer=replace(self.scorer, judgements=file))
 
     def require_train(self) -> tuple[Row, ...]:
         """The train rows; DataError when the folder has none."""

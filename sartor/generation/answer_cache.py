@@ -2,14 +2,28 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sartor.base.metrics import MetricsLog, read_metrics
 from sartor.data.records import Conversation
 from sartor.generation.protocol import Generator, Passage, Reply, Sampling
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What answers have cost in US dollars, as far as known, and the bytes that were sent to get them."""
+
+    paid: float = 0.0
+    bytes_sent: int = 0
+
+    def plus(self, reply: Mapping[str, Any]) -> "Traffic":
+        return Traffic(self.paid + (reply["cost"] or 0.0), self.bytes_sent + reply["bytes_sent"])
+
+    def since(self, before: "Traffic") -> "Traffic":
+        return Traffic(self.paid - before.paid, self.bytes_sent - before.bytes_sent)
 
 
 class Cached:
@@ -24,6 +38,9 @@ class Cached:
         self.inner, self.identity = inner, identity
         self._log = MetricsLog(file)  # cuts off a line that a crash left torn
         self._known: dict[str, dict[str, Any]] = {line["key"]: line["reply"] for line in read_metrics(file)}
+        self.traffic = Traffic()  # for all that the file holds
+        for reply in self._known.values():
+            self.traffic = self.traffic.plus(reply)
 
     def generate(
         self,
@@ -67,6 +84,7 @@ class Cached:
         kept = {name: value for name, value in asdict(reply).items() if name != "messages"}
         self._log.append({"key": key, "reply": kept})
         self._known[key] = kept
+        self.traffic = self.traffic.plus(kept)
 
     def _key(self, conversation: Conversation, sampling: Sampling) -> str:
         asked = json.dumps([self.identity, conversation, asdict(sampling)], sort_keys=True)

@@ -63,12 +63,27 @@ class LocalModel:
         sampling: Sampling,
         on_reply: Callable[[int, Reply], None] | None = None,
     ) -> list[Reply]:
+        """A question alone is answered as a server answers it: what it has in common with those before it is not
+        computed again. That is for models opened from a folder, whose weights stay as they are."""
+        tell = on_reply or (lambda index, reply: None)
+        if len(conversations) == 1 and self.location is not None:
+            return self._answer_alone(conversations, sampling, tell)
         self.engine.live = False
         try:
-            return self._answer(conversations, sampling, on_reply or (lambda index, reply: None))
+            return self._answer(conversations, sampling, tell)
         finally:
             self.engine.clear()
             self.engine.live = True
+
+    def _answer_alone(
+        self, conversations: Sequence[Conversation], sampling: Sampling, on_reply: Callable[[int, Reply], None]
+    ) -> list[Reply]:
+        assert not self.engine.has_work, "one batch after the other"
+        try:
+            return self._answer(conversations, sampling, on_reply)
+        except BaseException:
+            self.engine.clear()
+            raise
 
     def _answer(
         self, conversations: Sequence[Conversation], sampling: Sampling, on_reply: Callable[[int, Reply], None]
@@ -76,7 +91,8 @@ class LocalModel:
         started = time.perf_counter()
         replies = [Reply("", "error", messages=list(conversation)) for conversation in conversations]
         prompts = self._prompts(replies)
-        self.engine.share(common_prefix(list(prompts.values())), self.adapter)
+        if not self.engine.live:
+            self.engine.share(common_prefix(list(prompts.values())), self.adapter)
         owners = {}
         for index in sorted(prompts, key=lambda index: len(prompts[index])):
             replies[index].prompt_tokens = len(prompts[index])

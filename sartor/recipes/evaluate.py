@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,12 @@ from sartor.base.errors import DataError, UsageError
 from sartor.base.run_folder import require_folder_place
 from sartor.data.records import Row
 from sartor.data.task import Task
+from sartor.data.thinking import scored_text
 from sartor.data.writers import write_jsonl
+from sartor.evaluation.judge import open_judge
+from sartor.evaluation.pairwise import Preferred, judge_pairs, summarise
 from sartor.evaluation.runner import Answer, answer_rows
+from sartor.evaluation.scoring import as_asked
 from sartor.evaluation.statistics import Comparison, mean_interval, paired_difference
 from sartor.generation.prompted import Prompted
 from sartor.generation.protocol import Generator, Sampling
@@ -38,12 +42,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Contest:
-    """Two models on one task, compared on the rows scored for both."""
+    """Two models on one task, compared on the rows scored for both (None: there is no such row). `preferred` is what
+    the task's judge says of the answers side by side, where the task names one."""
 
     a: str
     b: str
     task: str
-    comparison: Comparison
+    comparison: Comparison | None
+    preferred: Preferred | None = None
 
 
 def evaluate(
@@ -78,7 +84,8 @@ def evaluate(
                 write_jsonl(file, [answer.as_dict() for answer in given])
     pair = [(models[0], models[1], task.name) for task in loaded] if len(models) == 2 else []
     contests = [_contest(*each, rows[each[2]], answers) for each in pair]
-    return found, [contest for contest in contests if contest is not None]
+    judged = [_judged(contest, task, rows[task.name], answers) for contest, task in zip(contests, loaded, strict=False)]
+    return found, [contest for contest in judged if contest.comparison or contest.preferred]
 
 
 def _open(
@@ -131,14 +138,33 @@ def _evaluation(model: str, task: Task, rows: Sequence[Row], answers: Sequence[A
 
 def _contest(
     a: str, b: str, task: str, rows: Sequence[Row], answers: dict[tuple[str, str], list[Answer]]
-) -> Contest | None:
+) -> Contest:
     ours, theirs = _scores(answers[a, task]), _scores(answers[b, task])
     both = ~np.isnan(ours) & ~np.isnan(theirs)
     if not both.any():
         warn(f"{a} and {b} cannot be compared on {task}: no row is scored for both")
-        return None
+        return Contest(a, b, task, None)
     groups = [row.group for row, kept in zip(rows, both, strict=True) if kept]
     return Contest(a, b, task, paired_difference(ours[both], theirs[both], groups))
+
+
+def _judged(
+    contest: Contest, task: Task, rows: Sequence[Row], answers: dict[tuple[str, str], list[Answer]]
+) -> Contest:
+    """The contest with what the task's judge prefers, over the rows that both have answered."""
+    if task.judge is None:
+        return contest
+    given = zip(rows, answers[contest.a, task.name], answers[contest.b, task.name], strict=True)
+    both = [each for each in given if "error" not in (each[1].finish, each[2].finish)]
+    if not both:
+        return contest
+    cases = [
+        (as_asked(row.messages), row.answers, scored_text(one.text, row.answers), scored_text(other.text, row.answers))
+        for row, one, other in both
+    ]
+    judge = open_judge(task.judge, task.scorer.judgements)
+    pairs = judge_pairs(judge, cases, f"judging {contest.a} against {contest.b}")
+    return replace(contest, preferred=summarise(pairs, [row.group for row, _, _ in both]))
 
 
 def as_json(found: Sequence[Evaluation], contests: Sequence[Contest]) -> dict[str, Any]:

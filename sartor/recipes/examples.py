@@ -16,7 +16,7 @@ from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.formats import read_examples
 from sartor.data.leaks import contamination
 from sartor.data.packing import Batch
-from sartor.data.records import Example
+from sartor.data.records import Example, Row
 from sartor.data.split import split_dev
 from sartor.data.task import Task
 from sartor.data.task_rows import normalised_question
@@ -111,6 +111,7 @@ class Prepared:
     certificate: Certificate
     bad_rows: BadRows
     task: Task | None
+    questions: tuple[Row, ...] | None = None  # to score by (None: the task's dev rows)
 
     def source(self, config: SupervisedConfig) -> BatchSource:
         rows, tokens = config.batch_rows, config.micro_batch_tokens
@@ -131,7 +132,7 @@ def prepare(config: SupervisedConfig) -> Prepared:
 def held_out_measures(config: SupervisedConfig, prepared: Prepared) -> Evaluate:
     """What is measured of the model during training: the loss of the held-out rows and, where a task is given, the
     score of the answers to its held-out questions."""
-    task = None if prepared.task is None else HeldOutTask.of(prepared.task, prepared.chat)
+    task = None if prepared.task is None else HeldOutTask.of(prepared.task, prepared.chat, prepared.questions)
     if task is None and config.best_by == "score":
         raise UsageError("there is no score to go by", where="--best-by", hint="name the task with --task")
 
@@ -147,9 +148,12 @@ def held_out_measures(config: SupervisedConfig, prepared: Prepared) -> Evaluate:
 class SupervisedStage(Stage[SupervisedConfig]):
     """Fine-tuning on conversations."""
 
-    def __init__(self, config: SupervisedConfig, prepared: Prepared | None = None):
+    def __init__(
+        self, config: SupervisedConfig, prepared: Prepared | None = None, questions: Sequence[Row] | None = None
+    ):
         super().__init__(config)
-        self.prepared = prepared = prepared or prepare(config)
+        given = None if questions is None else tuple(questions)
+        self.prepared = prepared = prepared or replace(prepare(config), questions=given)
         self.base, self.bad_rows = prepared.base, prepared.bad_rows
         self.certificate = prepared.certificate.as_dict()
         self.source = prepared.source(config)

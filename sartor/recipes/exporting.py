@@ -85,7 +85,7 @@ def find_source(model: str) -> Source:
         path, place = chosen_path(folder)
         if path.api_base_url is not None:
             raise UsageError(f"the chosen path asks {path.model} at {path.api_base_url}", hint="there is no model here")
-        if path.instruction or path.examples or path.knowledge:
+        if path.instruction or path.examples or path.similar or path.documents or path.knowledge:
             warn(
                 f"the model of path {path.name} is exported; its prompt and documents stay with `sartor serve {model}`"
             )

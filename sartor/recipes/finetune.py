@@ -4,6 +4,7 @@ Read the rows, render them as the model will be asked, certify what will be lear
 weights kept, write them in PEFT's or the Hub's layout.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from sartor.base.sinks import SinkName
 from sartor.recipes.supervised import SupervisedConfig
 
 if TYPE_CHECKING:
+    from sartor.data.records import Row
     from sartor.recipes.stage import TrainingResult
 
 
@@ -24,9 +26,14 @@ class FinetuneConfig(SupervisedConfig):
 
 
 @process_group()
-def run(config: FinetuneConfig) -> "TrainingResult":
-    """Fine-tune as configured. A finished run is returned as it is, an interrupted one goes on."""
+def run(config: FinetuneConfig, questions: "Sequence[Row] | None" = None) -> "TrainingResult":
+    """Fine-tune as configured. A finished run is returned as it is, an interrupted one goes on. `questions` are what is
+    answered and scored at each evaluation, in the place of the task's own dev rows."""
     from sartor.recipes.examples import SupervisedStage
-    from sartor.recipes.stage import run_stage
+    from sartor.recipes.stage import Stage, run_stage
 
-    return run_stage(SupervisedStage, config, config.out, config.sinks)
+    def stage(settings: SupervisedConfig) -> Stage[SupervisedConfig]:
+        return SupervisedStage(settings, questions=questions)
+
+    settings: SupervisedConfig = config
+    return run_stage(stage, settings, config.out, config.sinks)

@@ -1,6 +1,7 @@
 """What is measured of a model while it trains: the loss of held-out rows and, where a task is given, its own score."""
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from transformers import PreTrainedModel
@@ -10,6 +11,7 @@ from sartor.data.answer_length import answer_tokens
 from sartor.data.chat import ChatFormat
 from sartor.data.records import Row
 from sartor.data.task import Task
+from sartor.evaluation.scoring import score_replies
 from sartor.generation.local import LocalModel
 from sartor.generation.prompted import prompted
 from sartor.generation.protocol import Sampling
@@ -27,12 +29,12 @@ class HeldOutTask:
     sampling: Sampling
 
     @staticmethod
-    def of(task: Task, chat: ChatFormat) -> "HeldOutTask":
-        """DataError when the task has no dev questions to ask."""
-        if not task.dev:
+    def of(task: Task, chat: ChatFormat, questions: Sequence[Row] | None = None) -> "HeldOutTask":
+        """Asks `questions`, or else the first of the task's dev rows; DataError when there are none."""
+        rows = task.dev[:MOST_QUESTIONS] if questions is None else tuple(questions)
+        if not rows:
             where, hint = str(task.folder), "add dev.jsonl or train.jsonl"
             raise DataError("holds no dev rows to score by", where=where, hint=hint)
-        rows = task.dev[:MOST_QUESTIONS]
         length = answer_tokens([*task.train, *task.dev], chat)
         return HeldOutTask(task, rows, chat, Sampling(max_new_tokens=length))
 
@@ -43,7 +45,8 @@ class HeldOutTask:
         failed = next((reply for reply in replies if reply.error is not None), None)
         if failed is not None:
             raise SartorError(f"a held-out question could not be asked: {failed.error}", where=str(self.task.folder))
-        scores = [
-            self.task.scorer.score(reply.text, row.answers) for reply, row in zip(replies, self.rows, strict=True)
-        ]
-        return statistics.fmean(score for score in scores if score is not None)
+        worth = score_replies(self.task.scorer, self.rows, [reply.text for reply in replies], "held-out answers")
+        scores = [each.score for each in worth if each.score is not None]
+        if not scores:
+            raise SartorError(f"no held-out answer could be scored: {worth[0].error}", where=str(self.task.folder))
+        return statistics.fmean(scores)

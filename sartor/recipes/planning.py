@@ -37,8 +37,10 @@ def plan_steps(
     loss_of: LossOf,
     evaluate: Evaluate,
     config: TrainingConfig,
+    begun: float,
 ) -> Plan:
-    """Steps for the epochs asked for, or as many as `max_minutes` allows at the speed measured on real steps."""
+    """Steps for the epochs asked for, or as many as `max_minutes` allows at the speed measured on real steps. What the
+    run has taken before them, since `begun` (of `time.monotonic`), is part of that time."""
     (known,) = from_main([(folder.path / "plan.json").is_file()])
     if known:
         return Plan(**folder.read_json("plan.json"))
@@ -47,7 +49,8 @@ def plan_steps(
         before = evaluate(model)
         evaluation_seconds = time.monotonic() - started
     step_seconds = measure_step(model, source, loss_of, epochs_steps(config, source.steps_per_epoch))
-    num_steps, every = schedule(config, source.steps_per_epoch, step_seconds, evaluation_seconds)
+    spent = time.monotonic() - begun
+    num_steps, every = schedule(config, source.steps_per_epoch, step_seconds, evaluation_seconds, spent)
     if num_steps < epochs_steps(config, source.steps_per_epoch):
         say(
             f"{config.max_minutes:g} minutes allow {num_steps} of {epochs_steps(config, source.steps_per_epoch)} steps "

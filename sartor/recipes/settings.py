@@ -44,7 +44,7 @@ class TrainingConfig(Config):
     )
     max_row_tokens: int = Field(2048, ge=8, description="longer rows (than this or the model's own limit) are left out")
     epochs: float = Field(3.0, gt=0, description="how often every row is seen")
-    max_minutes: float | None = Field(None, gt=0, description="train fewer steps where this would take longer")
+    max_minutes: float | None = Field(None, gt=0, description="train fewer steps where the run would take longer")
     evaluations: int = Field(8, ge=1, description="how often the held-out loss is measured")
     patience: int | None = Field(3, ge=1, description="stop after so many evaluations without a better one")
     accept_changed_environment: bool = Field(

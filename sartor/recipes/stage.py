@@ -4,8 +4,9 @@ What one way of training (a *stage*: fine-tuning, a reward model, preference opt
 loss, its held-out measures and its files.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -158,13 +159,14 @@ class TrainingResult:
 
 
 def run_stage(
-    stage_of: type[Stage[ConfigType]], config: ConfigType, out: str, sinks: list[SinkName]
+    stage_of: Callable[[ConfigType], Stage[Any]], config: ConfigType, out: str, sinks: list[SinkName]
 ) -> TrainingResult:
     """Train as configured. A finished run is returned as it is, an interrupted one goes on."""
     check_run(config, out)
     if (known := finished_result(Path(out))) is not None:
         trained = "model" if config.adapter == "none" else "adapter"
         return TrainingResult(out=Path(out), trained=Path(out) / trained, **known)
+    started = time.monotonic()
     require_sinks(sinks)
     stage = stage_of(config)
     model = stage.model()
@@ -173,7 +175,7 @@ def run_stage(
         keep_rejects(stage.bad_rows, folder)
         folder.write_json("certificate.json", stage.certificate)
         stage.begin(model, folder)
-        plan = plan_steps(folder, model, stage.source, stage.loss_of, stage.evaluate, config)
+        plan = plan_steps(folder, model, stage.source, stage.loss_of, stage.evaluate, config, started)
         say(
             f"{plan.num_steps} steps of up to {config.batch_rows} rows, about {format_seconds(plan.seconds)}; "
             f"held-out loss before: {plan.before['dev_loss']:.3f}"

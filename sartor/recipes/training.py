@@ -61,15 +61,22 @@ def open_run(config: Config, out: str) -> Iterator[RunFolder]:
         yield FollowedRunFolder(path)
         return
     check_run(config, out)
+    with held_run(config, path) as folder:
+        barrier()
+        with noting_failure(folder):
+            yield folder
+
+
+@contextmanager
+def held_run(config: Config, path: Path) -> Iterator[RunFolder]:
+    """The run folder at `path`, opened or made, with the settings and the machine that it was begun with written."""
     with RunFolder.open(path) if (path / "config.yaml").is_file() else RunFolder.create(path) as folder:
         if not (path / "config.yaml").is_file():
             folder.write_text("config.yaml", dump_yaml(config))
         if not (path / "environment.json").is_file():
             kind = type(config).__name__.removesuffix("Config").lower()
             folder.write_json("environment.json", {"run": kind, **describe_environment()})
-        barrier()
-        with noting_failure(folder):
-            yield folder
+        yield folder
 
 
 def finished_result(path: Path) -> dict[str, Any] | None:

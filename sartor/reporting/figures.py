@@ -58,6 +58,12 @@ def in_points(share: float) -> str:
     return f"{points:.1f}" if 0 < points < 1 else f"{points:.0f}"
 
 
+def signed(points: float, digits: int = 1) -> str:
+    """A difference with its sign, `+7.0` or `−7.0`; nothing but zeros has none."""
+    text = f"{abs(points):.{digits}f}"
+    return text if float(text) == 0 else f"{'+' if points > 0 else '−'}{text}"
+
+
 def sparkline(values: Sequence[float], width: int = 48) -> str:
     """The values as a line of text, `█▆▃▂▁`: each sign is the mean of a stretch; without differences it is flat."""
     count = min(width, len(values))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from sartor.base.errors import UsageError
 from sartor.data.records import Conversation, Message
+from sartor.generation.prompted import Prompted
 from sartor.generation.protocol import Generator, Passage, Reply, Sampling
 from sartor.retrieval.abstention import NO_ANSWER, support
 from sartor.retrieval.citations import Citation, cite
@@ -50,7 +51,8 @@ def _numbered(number: int, passage: Passage) -> str:
 class Grounded:
     """`generator`, asked with the `k` best passages before the last question of each conversation.
 
-    `where` limits the documents; `search_question` makes of a conversation what is searched for. Replies carry
+    `where` limits the documents; `search_question` makes of a conversation what is searched for. With `best_last` the
+    best passage stands next to the question. Replies carry
     `passages` and, unless the inner generator says what it sent itself, `messages` as they were handed to it; their
     `seconds` include the search.
     """
@@ -63,10 +65,11 @@ class Grounded:
         template: str = TEMPLATE,
         where: Where | None = None,
         search_question: SearchQuestion = with_key_terms,
+        best_last: bool = False,
     ):
         grounded_message("", (), template)  # a wrong template is refused now, not at the first question
         self.generator, self.retriever, self.k, self.template = generator, retriever, k, template
-        self.where, self.search_question = where, search_question
+        self.where, self.search_question, self.best_last = where, search_question, best_last
 
     def generate(
         self,
@@ -82,7 +85,7 @@ class Grounded:
             if at is not None
         ]
         found = iter(self.retriever.retrieve(queries, self.k, self.where) if queries else [])
-        passages = [next(found) if at is not None else [] for at in asking]
+        passages = [in_order(next(found), self.best_last) if at is not None else [] for at in asking]
         sent = [
             list(conversation) if at is None else grounded_conversation(conversation, at, under, self.template)
             for conversation, at, under in zip(conversations, asking, passages, strict=True)
@@ -98,7 +101,10 @@ class Grounded:
             )
 
         report = on_reply and (lambda index, reply: on_reply(index, complete(index, reply)))
-        replies = self.generator.generate(sent, sampling, report)
+        if isinstance(self.generator, Prompted):  # its examples resemble what was asked, not the passages
+            replies = self.generator.generate(sent, sampling, report, asked=conversations)
+        else:
+            replies = self.generator.generate(sent, sampling, report)
         return [complete(index, reply) for index, reply in enumerate(replies)]
 
 
@@ -116,13 +122,20 @@ def ground(
     k: int,
     where: Where | None = None,
     search_question: SearchQuestion = with_key_terms,
+    best_last: bool = False,
 ) -> tuple[Conversation, list[Passage]]:
     """What `Grounded` would send for one conversation, and the passages in it."""
     at = _last_question(conversation)
     if at is None:
         return list(conversation), []
-    (passages,) = retriever.retrieve([search_question(conversation[: at + 1])], k, where)
+    (found,) = retriever.retrieve([search_question(conversation[: at + 1])], k, where)
+    passages = in_order(found, best_last)
     return grounded_conversation(conversation, at, passages), passages
+
+
+def in_order(passages: Sequence[Passage], best_last: bool) -> list[Passage]:
+    """Passages, the best of which come first, as they stand in a prompt."""
+    return list(reversed(passages)) if best_last else list(passages)
 
 
 def _last_question(conversation: Conversation) -> int | None:

@@ -41,9 +41,10 @@ def index_folder(
     embedder: TextEmbedder,
     target_tokens: int = TARGET_TOKENS,
     keep: Collection[str] = (),
+    most_tokens: int | None = None,
 ) -> IndexReport:
     """Make the store hold exactly `documents`, and besides what it has of `keep`: add the new, replace the changed,
-    remove the vanished.
+    remove the vanished. No chunk has more than `most_tokens`, or than the embedder takes.
 
     All documents are read before anything is changed, so a bad file changes nothing. A document is in the
     store whole or not at all, also when the run is killed; the next run goes on with what is missing. A chunk
@@ -52,13 +53,14 @@ def index_folder(
     store.require_embedder(embedder)
     wanted = _by_id(documents)
     stored = store.fingerprints()
-    chunking = f"{VERSION}/{target_tokens}/{embedder.max_tokens}"
+    most = embedder.max_tokens if most_tokens is None else min(most_tokens, embedder.max_tokens)
+    chunking = f"{VERSION}/{target_tokens}/{most}"
     changed = [document for document in wanted.values() if stored.get(document.id) != (document.sha256, chunking)]
     vanished = [document_id for document_id in stored if document_id not in wanted and document_id not in keep]
     without_text: list[str] = []
     embedded = 0
     with progress("indexing", sum(len(document.text) for document in changed)) as bar:
-        for batch in _batches(changed, embedder, target_tokens):
+        for batch in _batches(changed, embedder, target_tokens, most):
             prepared, new = _embed(batch, store, embedder, chunking)
             store.write(prepared, embedder)
             embedded += new
@@ -92,28 +94,25 @@ def _by_id(documents: Iterable[Document]) -> dict[str, Document]:
 Cut = tuple[Document, list[Chunk]]
 
 
-def _batches(documents: Sequence[Document], embedder: TextEmbedder, target_tokens: int) -> Iterator[list[Cut]]:
+def _batches(
+    documents: Sequence[Document], embedder: TextEmbedder, target_tokens: int, most_tokens: int
+) -> Iterator[list[Cut]]:
     """Documents with their chunks, whole ones, about CHUNKS_A_TRANSACTION chunks at a time."""
     batch: list[Cut] = []
     for document in documents:
-        batch.append(
-            (
-                document,
-                chunk_text(
-                    document.text,
-                    document.title,
-                    embedder.count_tokens,
-                    target_tokens,
-                    embedder.max_tokens,
-                    is_code=document.metadata.get("type") == CODE,
-                ),
-            )
-        )
+        batch.append((document, cut(document, embedder, target_tokens, most_tokens)))
         if sum(len(chunks) for _, chunks in batch) >= CHUNKS_A_TRANSACTION:
             yield batch
             batch = []
     if batch:
         yield batch
+
+
+def cut(document: Document, embedder: TextEmbedder, target_tokens: int, most_tokens: int) -> list[Chunk]:
+    """The chunks of a document as they are in a store that was indexed with these sizes."""
+    is_code = document.metadata.get("type") == CODE
+    most = min(most_tokens, embedder.max_tokens)
+    return chunk_text(document.text, document.title, embedder.count_tokens, target_tokens, most, is_code)
 
 
 def _embed(batch: Sequence[Cut], store: Store, embedder: TextEmbedder, chunking: str) -> tuple[list[Prepared], int]:

@@ -4,6 +4,7 @@
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sartor.base.durable import replace_file
 from sartor.base.errors import DataError, UsageError
 from sartor.data.records import Conversation
 from sartor.generation.local import LocalModel
-from sartor.generation.prompted import Prompted, prompted
+from sartor.generation.prompted import Front, Prompted
 from sartor.generation.protocol import Generator, Passage, Sampling
 from sartor.generation.remote import Remote
 from sartor.models.hub import locate
@@ -23,22 +24,40 @@ from sartor.retrieval.grounded import Grounded, ground
 from sartor.retrieval.opening import open_store, place
 from sartor.retrieval.rewriting import SearchQuestion, with_key_terms
 from sartor.retrieval.search import StoreRetriever
+from sartor.retrieval.similar_examples import SimilarExamples
+from sartor.retrieval.whole_documents import read_text, with_documents
 
 FILE_NAME = "path.json"
+OpenRetriever = Callable[[str | Path, float | None], StoreRetriever]
+"""A knowledge file (or address) and the weight of meaning in its search, to what finds passages in it."""
 
 
 class Knowledge(Config):
     """Which documents a path reads, and how: `file` is relative to the path's folder, or the address of a PostgreSQL
-    database. Without a weight they are ranked as the store itself says."""
+    database. Without a weight they are ranked as the store itself says; with one, `rerank` names the cross-encoder
+    that reads the best again, if any. With `best_last` the best passage stands next to the question."""
 
     file: str
     passages: int
     dense_weight: float | None = None
+    rerank: str | None = None
+    best_last: bool = False
+
+
+class Similar(Config):
+    """Worked examples that are chosen for each question: the `number` rows of `file` (relative to the path's folder)
+    that are most like it, searched with this weight on meaning."""
+
+    file: str
+    number: int
+    dense_weight: float
 
 
 class PathConfig(Config):
     """All it takes to answer as the path did when it was measured. `adapter` is relative to the path's folder;
-    `api_base_url` makes `model` the name of a remote one."""
+    `api_base_url` makes `model` the name of a remote one. `examples` are the same for every question, `similar` are
+    chosen for each. `documents` is a text file, relative to the folder, that stands in front of the instruction.
+    A `reference` was measured to explain another path, and cannot be put to use."""
 
     name: str
     description: str
@@ -48,8 +67,11 @@ class PathConfig(Config):
     api_key_env: str | None = None
     instruction: str = ""
     examples: list[tuple[str, str]] = []
+    similar: Similar | None = None
+    documents: str | None = None
     knowledge: Knowledge | None = None
     max_new_tokens: int = 256
+    reference: bool = False
 
     @property
     def sampling(self) -> Sampling:
@@ -80,6 +102,7 @@ class OpenPath:
     generator: Generator
     local: LocalModel | None
     retriever: StoreRetriever | None
+    front: Front
 
     def prepare(
         self, conversation: Conversation, search_question: SearchQuestion = with_key_terms
@@ -88,23 +111,50 @@ class OpenPath:
 
         `search_question` makes of a conversation with a history what is searched for.
         """
-        passages = None
-        if self.retriever is not None and self.config.knowledge is not None:
-            number = self.config.knowledge.passages
-            conversation, passages = ground(conversation, self.retriever, number, search_question=search_question)
-        return prompted(conversation, self.config.instruction or None, self.config.examples), passages
+        return prepared(conversation, self.front, self.retriever, self.config.knowledge, search_question)
+
+
+def prepared(
+    conversation: Conversation,
+    front: Front,
+    retriever: StoreRetriever | None,
+    knowledge: Knowledge | None,
+    search_question: SearchQuestion = with_key_terms,
+) -> tuple[Conversation, list[Passage] | None]:
+    """What a path sends for one conversation: the same as its generator does, for those who run the model themselves.
+    Passages are None where there is no retriever."""
+    if retriever is None or knowledge is None:
+        return front.before(conversation), None
+    grounded, found = ground(
+        conversation, retriever, knowledge.passages, search_question=search_question, best_last=knowledge.best_last
+    )
+    return front.before(grounded, asked=conversation), found
 
 
 def open_path(config: PathConfig, folder: Path, model: Generator | None = None) -> OpenPath:
     """Make the path's generator. `model` is one that is open already: it is used instead of opening it again."""
     inner = model or _open_model_of(config, folder)
     local = inner if isinstance(inner, LocalModel) else None
-    generator: Generator = Prompted(inner, config.instruction or None, config.examples)
+    front = open_front(config, folder)
+    generator: Generator = Prompted(inner, front.instruction, front.examples, front.similar)
     retriever = None
-    if config.knowledge is not None:
-        retriever = open_retriever(place(config.knowledge.file, folder), config.knowledge.dense_weight)
-        generator = Grounded(generator, retriever, config.knowledge.passages)
-    return OpenPath(config, generator, local, retriever)
+    knowledge = config.knowledge
+    if knowledge is not None:
+        retriever = open_retriever(place(knowledge.file, folder), knowledge.dense_weight, knowledge.rerank)
+        generator = Grounded(generator, retriever, knowledge.passages, best_last=knowledge.best_last)
+    return OpenPath(config, generator, local, retriever, front)
+
+
+def open_front(config: PathConfig, folder: Path, opened: OpenRetriever | None = None) -> Front:
+    """What the path puts in front of a conversation; `opened` opens the file of examples to be searched."""
+    similar = None
+    if config.similar is not None:
+        retriever = (opened or open_retriever)(place(config.similar.file, folder), config.similar.dense_weight)
+        similar = SimilarExamples(retriever, config.similar.number)
+    instruction = config.instruction
+    if config.documents is not None:
+        instruction = with_documents(read_text(folder / config.documents), instruction)
+    return Front(instruction, tuple(config.examples), similar)
 
 
 def _open_model_of(config: PathConfig, folder: Path) -> Generator:
@@ -113,11 +163,13 @@ def _open_model_of(config: PathConfig, folder: Path) -> Generator:
     return LocalModel.open(locate(folder / config.adapter if config.adapter else config.model))
 
 
-def open_retriever(knowledge: str | Path, dense_weight: float | None = None) -> StoreRetriever:
+def open_retriever(
+    knowledge: str | Path, dense_weight: float | None = None, rerank: str | None = None
+) -> StoreRetriever:
     """Hybrid search over a knowledge file or PostgreSQL database with the embedder it was made with; without a weight
     it ranks as the store says."""
     store = open_store(knowledge)
-    return StoreRetriever(store, Embedder.of_store(store), dense_weight)
+    return StoreRetriever(store, Embedder.of_store(store), dense_weight, rerank)
 
 
 def open_model(name: str, path_name: str | None = None) -> OpenPath:
@@ -149,7 +201,10 @@ def chosen_path(run: Path, name: str | None = None) -> tuple[PathConfig, Path]:
             where=str(run),
             hint=f"it has {', '.join(names)}" if names else "it is not a finished `sartor choose`",
         )
-    return PathConfig.load(paths / name), paths / name
+    config = PathConfig.load(paths / name)
+    if config.reference:
+        raise UsageError(f"{name} is a reference, not a path", where=str(run), hint="it was measured to explain others")
+    return config, paths / name
 
 
 def _choice(run: Path) -> str:

@@ -51,7 +51,7 @@ def choose_ranking(
             float(after[:, 0].mean()),
             float(after[:, 1].mean()),
         )
-        if _gains(after.mean(axis=1) - before.mean(axis=1)):
+        if gains(after.mean(axis=1) - before.mean(axis=1)):
             ranking = replace(ranking, rerank=reranker.name)
     return RankingChoice(ranking, fusion.questions, tried)
 
@@ -66,6 +66,7 @@ def _measure(passages: Sequence[Passage], evidence: Collection[str], k: int) -> 
     return recall(ids, evidence, k), reciprocal_rank(ids, evidence)
 
 
-def _gains(gained: np.ndarray) -> bool:
+def gains(gained: np.ndarray) -> bool:
+    """Whether a mean gain (one a question, paired) is more than one standard error."""
     error = float(gained.std(ddof=1)) / len(gained) ** 0.5 if len(gained) > 1 else float("inf")
     return float(gained.mean()) > error

@@ -53,20 +53,24 @@ def tune_dense_weight(
 
 class StoreRetriever:
     """A store as a Retriever; `dense_weight` None ranks as the store says at the time of the question, with its
-    reranker if it names one.
+    reranker if it names one. With a weight it is `rerank` that reads the best passages again, if it is given.
     """
 
-    def __init__(self, store: Store, embedder: TextEmbedder, dense_weight: float | None = None):
-        self.store, self.embedder, self.dense_weight = store, embedder, dense_weight
+    def __init__(
+        self, store: Store, embedder: TextEmbedder, dense_weight: float | None = None, rerank: str | None = None
+    ):
+        if dense_weight is None and rerank is not None:
+            raise ValueError("a reranker reads what a weight ranks: give both, or neither")
+        self.store, self.embedder, self.dense_weight, self.rerank = store, embedder, dense_weight, rerank
         self._reranker: Reranker | None = None
 
     def retrieve(self, queries: Sequence[str], k: int, where: Where | None = None) -> list[list[Passage]]:
-        again = self.store.ranking.rerank if self.dense_weight is None else None
+        again = self.store.ranking.rerank if self.dense_weight is None else self.rerank
         if again is None:
             return search(self.store, self.embedder, queries, k, self.dense_weight, where)
         if self._reranker is None or self._reranker.name != again:
             self._reranker = Reranker.open(again)
-        found = search(self.store, self.embedder, queries, max(k, DEPTH), None, where)
+        found = search(self.store, self.embedder, queries, max(k, DEPTH), self.dense_weight, where)
         return [self._reranker.rerank(query, passages, k) for query, passages in zip(queries, found, strict=True)]
 
 

@@ -9,13 +9,13 @@ from urllib.parse import urlsplit
 
 from sartor.base.errors import UsageError
 from sartor.data.records import Conversation
-from sartor.generation.prompted import prompted
+from sartor.generation.prompted import Front
 from sartor.generation.protocol import Passage
 from sartor.models.hub import ModelLocation, locate
 from sartor.retrieval.embedder import DEFAULT_EMBEDDER
-from sartor.retrieval.grounded import INSTRUCTION, ground
+from sartor.retrieval.grounded import INSTRUCTION
 from sartor.retrieval.opening import place
-from sartor.retrieval.path import Knowledge, PathConfig, find_path
+from sartor.retrieval.path import Knowledge, PathConfig, find_path, open_front, prepared
 from sartor.retrieval.postgres_server import is_postgres
 from sartor.retrieval.search import StoreRetriever
 from sartor.serving.served_model import ServedModel
@@ -98,12 +98,15 @@ def _served(named: Named, shelf: Shelf) -> ServedModel:
     if named.location is None:
         return _embedding(named, shelf)
     knowledge = named.config.knowledge
-    retriever = shelf.retriever(place(knowledge.file, named.folder), knowledge.dense_weight) if knowledge else None
+    retriever = None
+    if knowledge is not None:
+        retriever = shelf.retriever(place(knowledge.file, named.folder), knowledge.dense_weight, knowledge.rerank)
     model = shelf.model(named.location)
+    front = open_front(named.config, named.folder, shelf.retriever)
     return ServedModel(
         id=named.id,
         engine=model.engine,
-        prepare=_Prepare(named.config, model, retriever),
+        prepare=_Prepare(model, front, retriever, knowledge),
         decode=model.chat.decode,
         max_context_tokens=model.engine.max_context_tokens,
         sampling=named.config.sampling,
@@ -120,17 +123,15 @@ class _Prepare:
     """The instruction and examples that the path was measured with stand in front of every conversation, and the
     passages in front of its last question."""
 
-    config: PathConfig
     model: Answering
+    front: Front
     retriever: StoreRetriever | None
+    knowledge: Knowledge | None
 
     def __call__(
         self, conversation: Conversation, tools: Sequence[dict[str, Any]] = ()
     ) -> tuple[list[int], list[Passage] | None]:
-        passages = None
-        if self.retriever is not None and self.config.knowledge is not None:
-            conversation, passages = ground(conversation, self.retriever, self.config.knowledge.passages)
-        sent = prompted(conversation, self.config.instruction or None, self.config.examples)
+        sent, passages = prepared(conversation, self.front, self.retriever, self.knowledge)
         return self.model.prompt(sent, tools), passages
 
 

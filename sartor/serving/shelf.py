@@ -72,7 +72,7 @@ class Shelf:
                 self._models[key] = self._answering(local.engine, local.chat, local.adapter)
         return self._models[key]
 
-    def retriever(self, knowledge: str | Path, dense_weight: float | None) -> StoreRetriever:
+    def retriever(self, knowledge: str | Path, dense_weight: float | None, rerank: str | None = None) -> StoreRetriever:
         """Hybrid search over a knowledge store with the embedder it was made with. A store that changes is read again
         by itself: its generation number is compared at every search."""
         key = str(knowledge.resolve() if isinstance(knowledge, Path) else knowledge)
@@ -82,7 +82,7 @@ class Shelf:
         source = store.embedder_source or DEFAULT_EMBEDDER
         if source not in self._embedders:
             self._embedders[source] = OneAtATime(Embedder.of_store(store))
-        return StoreRetriever(store, self._embedders[source], dense_weight)
+        return StoreRetriever(store, self._embedders[source], dense_weight, rerank)
 
     def embedder(self, name: str) -> "OneAtATime":
         """An embedding model, as searches use it and those who ask for vectors."""

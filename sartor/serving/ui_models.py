@@ -56,9 +56,10 @@ def open_paths(names: Sequence[str], path: str | None, base: str) -> list[Opened
     opened = []
     for model in served_models(names, path, base):
         named = configs[model.id]
-        knowledge = named.config.knowledge
+        knowledge, similar = named.config.knowledge, named.config.similar
+        examples = len(named.config.examples) + (similar.number if similar else 0)
         file = (named.folder / knowledge.file).resolve() if knowledge and not is_postgres(knowledge.file) else None
-        opened.append(OpenedPath(model, named.config.instruction, len(named.config.examples), file))
+        opened.append(OpenedPath(model, named.config.instruction, examples, file))
     return opened
 
 

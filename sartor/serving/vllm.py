@@ -77,8 +77,10 @@ def hand_over(command: Sequence[str], key: str | None) -> NoReturn:
 
 def _plain_location(named: Named) -> ModelLocation:
     config = named.config
-    if named.location is None or config.instruction or config.examples or config.knowledge:
-        holds = "documents" if config.knowledge else "embeddings" if named.location is None else "a prompt of its own"
+    front = config.instruction or config.examples or config.similar or config.documents
+    if named.location is None or front or config.knowledge:
+        own = "embeddings" if named.location is None else "a prompt of its own"
+        holds = "documents" if config.knowledge or config.documents else own
         raise UsageError(f"{named.id} has {holds}, which vLLM does not serve", hint="serve it without --engine vllm")
     return named.location
 

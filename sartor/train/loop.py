@@ -191,7 +191,7 @@ def _train(
                     if isinstance(source, StatefulSource):
                         state.source = source.state()
                     checkpoints.save(state, optimizer)
-            if stopped and not last:
+            if stopped:
                 raise Interrupted(
                     f"stopped after step {state.step} of {settings.num_steps}",
                     hint="run the same command again to go on",

@@ -1,4 +1,4 @@
-"""The package's functions: nothing heavy before the first call, settings as the verbs have them, errors that say where."""
+"""The package's functions: nothing heavy before the first call, the verbs' settings, errors that say where."""
 
 import inspect
 import json

@@ -11,7 +11,7 @@ from sartor.base.energy import WATTS_PER_BUSY_CORE, EnergyMeter
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(energy, "_gpu_energy_reader", lambda: lambda: 0.0)
+    monkeypatch.setattr(energy, "_gpus", lambda: energy.NO_GPUS)
 
 
 @pytest.fixture
@@ -59,7 +59,51 @@ def test_unreadable_counters_mean_an_estimate_from_processor_time(counters, no_g
 def test_gpu_energy_is_added(tmp_path, monkeypatch):
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
     readings = iter([1000.0, 4600.0])
-    monkeypatch.setattr(energy, "_gpu_energy_reader", lambda: lambda: next(readings))
+    monkeypatch.setattr(energy, "_gpus", lambda: energy._Gpus(lambda: next(readings), measured=True))
     with EnergyMeter() as meter:
         pass
     assert meter.watt_hours == pytest.approx(1.0, abs=0.01)
+
+
+class FakeNvml:
+    """Two GPUs of 250 W, of which the ones in `counters` have an energy counter (in millijoules)."""
+
+    def __init__(self, counters):
+        self.counters = counters
+
+    def nvmlInit_v2(self):
+        return 0
+
+    def nvmlDeviceGetCount_v2(self, count):
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index, handle):
+        handle._obj.value = index + 1
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle, millijoules):
+        if handle.value not in self.counters:
+            return 3
+        millijoules._obj.value = self.counters[handle.value]
+        return 0
+
+    def nvmlDeviceGetEnforcedPowerLimit(self, handle, milliwatts):
+        milliwatts._obj.value = 250_000
+        return 0
+
+
+def test_a_gpu_without_a_counter_makes_it_an_estimate_of_its_power_limit(counters, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(energy, "POWERCAP", counters)
+    nvml = FakeNvml({1: 1000, 2: 500})
+    monkeypatch.setattr(energy.ctypes, "CDLL", lambda name: nvml)
+    clock = iter([100.0, 110.0, 200.0, 210.0])
+    monkeypatch.setattr(energy.time, "monotonic", lambda: next(clock))
+    with EnergyMeter() as both:
+        nvml.counters = {1: 4000, 2: 1500}
+    assert (both.source, both.watt_hours) == ("measured", pytest.approx(4.0 / 3600))
+    nvml.counters = {1: 1000}
+    with EnergyMeter() as one:
+        nvml.counters = {1: 4000}
+    assert (one.source, one.watt_hours) == ("estimated", pytest.approx((3.0 + 250 * 10) / 3600))

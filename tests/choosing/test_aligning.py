@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from sartor.choosing.budget import Share
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore, run
 from sartor.choosing.measure import read_answers
 from sartor.choosing.task_pairs import TaskPairs
-from sartor.choosing.training import DEV_CHARACTERS
+from sartor.choosing.training import DEV_CHARACTERS, SAVING_SHARE
 from sartor.data.leaks import LeakReport
 from sartor.data.records import Preference
 from sartor.data.task import Task
@@ -220,11 +221,11 @@ def test_fine_tuning_has_two_thirds_of_the_time(
 ) -> None:
     given: dict[str, float] = {}
 
-    def noted(brief: Any, folder: Path, base: str, share: Any, seed: int) -> Any:
+    def noted(shop: Any, folder: Path, share: Any) -> Any:
         given["all"], given["left"] = share.seconds, share.left
         raise Killed
 
-    monkeypatch.setattr(aligning, "fit_finetune", noted)
+    monkeypatch.setattr(aligning, "train_plainly", noted)
     with pytest.raises(Killed):
         run(config(model, task, tmp_path / "run", budget="30m"))
     assert given["all"] == pytest.approx(1200) and 1100 < given["left"] <= 1200
@@ -236,17 +237,27 @@ def test_pairs_have_their_third_where_fine_tuning_took_too_long(
     rows = [row(n, "12345678", "90") for n in range(40)]
     result = TrainingResult(tmp_path, tmp_path, 5, 5, 1.0, 1.0, 1.0, False, seconds=2.0, quality={"accuracy": 1.0})
     seen: list[DpoConfig] = []
-    monkeypatch.setattr(aligning, "fit_finetune", lambda *given: (result, []))
-    monkeypatch.setattr(aligning, "run", lambda config: seen.append(config) or result)
+    monkeypatch.setattr(aligning, "train_plainly", lambda *given: (result, []))
+    shop = SimpleNamespace(
+        brief=brief(rows),
+        config=SimpleNamespace(seed=0),
+        pairs=TaskPairs(tuple(PAIRS), LeakReport((), ())),
+        path_config=lambda name, **settings: settings,
+    )
+
+    def learnt(config: DpoConfig) -> TrainingResult:
+        seen.append(config)
+        return replace(result, trained=Path(config.out) / "adapter")
+
+    monkeypatch.setattr(aligning, "run", learnt)
     for spent in (100.0, 500.0, 900.0):
-        given = TaskPairs(tuple(PAIRS), LeakReport((), ()))
         folder = tmp_path / str(spent)
         folder.mkdir()
-        _, tried = aligning.fit_aligned(brief(rows), folder, "base", given, Share(600.0, before=spent), seed=0)
+        shared: Any = shop
+        _, tried = aligning.fit_aligned(shared, PATH, folder, Share(600.0, before=spent))
         assert "of 120 preference pairs" in tried[-1].setting
-    reference = REFERENCE_COST * sum(map(num_characters, PAIRS)) / characters_per_second(brief(rows), result)
     assert [config.max_minutes for config in seen] == pytest.approx(
-        [(left - reference) / 60 for left in (500, 200, 200)], abs=0.01
+        [(1 - SAVING_SHARE) * left / 60 for left in (500, 200, 200)], abs=0.01
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sartor.base.errors import DataError
-from sartor.choosing.brief import fingerprint, make_brief
+from sartor.choosing.brief import fingerprints, make_brief
 from sartor.data.answer_length import MOST_ANSWER_TOKENS, answer_tokens
 from sartor.data.chat import ChatFormat
 from sartor.data.records import Message, Row
@@ -54,7 +54,7 @@ def test_the_fingerprint_is_of_all_that_answers_and_scores_depend_on(tmp_path: P
         folder = tiny_folders.task(tmp_path / str(len(list(tmp_path.iterdir()))))
         if name:
             (folder / name).write_text(text)
-        return fingerprint(Task.load(folder))
+        return str(fingerprints(Task.load(folder)))
 
     settings = "name: ships\ninstruction: Name the harbour.\nscorer: {}\n"
     same = change("", "")

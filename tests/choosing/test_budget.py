@@ -4,7 +4,7 @@ import pytest
 
 from sartor.base.errors import UsageError
 from sartor.choosing import budget
-from sartor.choosing.budget import Share, parse_seconds
+from sartor.choosing.budget import Budget, Share, parse_budget, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -28,22 +28,40 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_another_try_is_allowed_while_an_average_one_still_fits(clock: list[float]) -> None:
-    share = Share(10.0)
-    assert share.allows_another(0)
-    clock[0] += 5.0
-    assert share.allows_another(1)  # 5 s done, 5 s more
-    clock[0] += 0.5
-    assert not share.allows_another(1)
-    assert share.allows_another(2)  # two tries of 2.75 s
-    assert (share.spent, share.left) == (5.5, 4.5)
+def test_time_runs_from_the_start_and_what_was_spent_before_counts(clock: list[float]) -> None:
+    share, later = Share(10.0), Share(10.0, before=6.0)
+    clock[0] += 2.5
+    assert (share.spent, share.left) == (2.5, 7.5)
+    assert (later.spent, later.left) == (8.5, 1.5)
+    half = later.part(0.5)
+    clock[0] += 1.0
+    assert (half.seconds, half.spent, half.left) == (5.0, 9.5, -4.5)
 
 
-def test_what_was_spent_before_counts_but_is_no_try(clock: list[float]) -> None:
-    share = Share(10.0, before=6.0)
-    clock[0] += 2.0
-    assert (share.spent, share.left) == (8.0, 2.0)
-    assert share.allows_another(1)
-    clock[0] += 0.1
-    assert not share.allows_another(1)
-    assert Share(1.0, before=5.0).allows_another(0)  # one setting is always tried
+@pytest.mark.parametrize("text", ["5usd", "5 USD", "$5", "5.0usd"])
+def test_money_is_as_much_time_as_it_buys(text: str) -> None:
+    budget = parse_budget(text, machine_price=0.5)
+    assert (budget.seconds, budget.dollars) == (36_000, 5)
+    share = budget.share_of(4)
+    assert (share.seconds, share.dollars) == (9_000, 1.25) and "$1.25" in str(share)
+
+
+def test_time_is_time_whatever_the_machine_costs() -> None:
+    assert parse_budget("20m", 0.0) == Budget("20m", 1200.0)
+    assert str(parse_budget("20m", 0.0).share_of(2)) == "10 min 00 s"
+
+
+@pytest.mark.parametrize(("text", "price"), [("0usd", 1.0), ("5usd", 0.0), ("5eur", 1.0), ("-5usd", 1.0), ("usd", 1)])
+def test_what_buys_nothing_is_refused(text: str, price: float) -> None:
+    with pytest.raises(UsageError, match="buy|time"):
+        parse_budget(text, price)
+
+
+def test_what_a_service_charges_is_taken_out_of_the_share(clock: list[float]) -> None:
+    charged = [0.0]
+    share = Share(100.0, charged=lambda: charged[0])
+    clock[0] += 10.0
+    assert (share.left, share.spent) == (90.0, 10.0)
+    charged[0] = 85.0
+    assert (share.left, share.spent) == (5.0, 10.0)
+    assert share.part(0.5).left == -45.0

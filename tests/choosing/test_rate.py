@@ -77,7 +77,8 @@ def test_the_path_trains_with_the_rate_records_it_and_goes_on_with_it(
     assert load_yaml(path / "run" / "config.yaml").values["learning_rate"] == 4e-3
     recorded = json.loads((path / "fitted.json").read_text())["chosen_on_dev"]
     assert [each["setting"].split(":")[0] for each in recorded[:2]] == ["learning rate 0.001", "learning rate 0.004"]
-    assert [each["chosen"] for each in recorded] == [False, False, True]
+    assert [each["chosen"] for each in recorded] == [False, False, True, True]
+    assert "steps; the best checkpoint, after" in recorded[-1]["setting"]
     report = (tmp_path / "run" / "report.html").read_text()
     assert "held-out loss 2.2000 after 16 steps, best" in report
 

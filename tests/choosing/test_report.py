@@ -3,7 +3,6 @@
 import base64
 import copy
 import hashlib
-import random
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,115 +12,17 @@ import pytest
 
 from sartor.base.energy import WATTS_PER_BUSY_CORE
 from sartor.base.errors import DataError
-from sartor.choosing.charts import Point, scores_chart, trade_chart
-from sartor.choosing.report import ROWS_SHOWN, write_report
+from sartor.choosing.report.chart_parts import Point
+from sartor.choosing.report.scores_chart import LEFT, RIGHT, scores_chart
+from sartor.choosing.report.trade_chart import COST, TIME, dominated, placed_by, trade_axes, trade_chart
+from sartor.choosing.report.writing import ROWS_SHOWN, write_report
 from sartor.data.leaks import Leak, LeakReport
 from sartor.data.records import Row
+from tests.choosing.made_up_choice import Answers, made_up_answers, made_up_choice, remote
 
-HOSTILE = ("<script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'single' & `code` | "
-           "[link](javascript:alert(3))")
-Answers = dict[str, list[dict[str, Any]]]
-FACTS = [
-    ("How many days before a night watch must a swap be agreed?", "3 days", "Swapping a watch"),
-    ("Who signs the fuel log when the warden is away?", "the deputy warden", "Fuel and stores"),
-    ("What is the limit for buying spare parts without a second signature?", "250 crowns", "Spending"),
-    ("Which form do I use to report a broken lamp?", "form L-7", "Lamps and lenses"),
-    ("At what wind speed is the tender kept in harbour?", "11 metres a second", "The tender"),
-    ("How long are visitors' names kept?", "18 months", "Visitors and privacy"),
-    ("When is the annual lens inspection?", "the second week of May", "Lamps and lenses"),
-    ("What do volunteers get for a cancelled crossing?", "the bus fare and a meal", "Volunteers"),
-]
-SHARES = {"prompt": 0.2825, "rag": 0.514, "finetune": 0.388, "finetune+rag": 0.647}
-
-
-def made_up_answers(num_rows: int = 120) -> Answers:
-    """Answers of every path; a question that is easy for one path is likelier to be easy for the others."""
-    draw = random.Random(7)
-    answers: Answers = {name: [] for name in SHARES}
-    for index in range(num_rows):
-        question, accepted, title = FACTS[index % len(FACTS)]
-        station = ("Skerry", "North Bank", "Tern Point", "Old Mole", "Gull Rock")[index // len(FACTS) % 5]
-        ease = draw.random()
-        passages = [
-            {"title": title, "chunk_id": f"{title.lower().replace(' ', '-')}#{part}",
-             "text": f"At {station} station the rule is simple: {accepted}. It was last changed in spring; "
-                     f"the station book holds the reasons. Part {part} says whom to ask. " * part}
-            for part in (1, 2, 3)
-        ]
-        for name, share in SHARES.items():
-            right = 0.7 * ease + 0.3 * draw.random() < share
-            rambling = f"Thank you for asking! At {station}, it depends on the weather and the crew."
-            answers[name].append({
-                "id": f"row-{index:03d}", "question": f"{question} ({station})", "accepted": [accepted],
-                "text": accepted if right else rambling if name in ("prompt", "rag") else "2 weeks",
-                "score": float(right), "passages": passages if name.endswith("rag") else [],
-                "seconds": round(draw.uniform(0.4, 2.2), 3), "finish": "stop",
-            })
-    return answers
-
-
-def made_up_choice(answers: Answers) -> dict[str, Any]:
-    """A decided choice whose scores are those of `answers`."""
-    score = {name: sum(row["score"] for row in rows) / len(rows) for name, rows in answers.items()}
-    words = {
-        "prompt": "The base model with an instruction and three examples in front of every question.",
-        "rag": "The base model reads the three best-matching pieces of the documents before it answers.",
-        "finetune": "The base model after training on the examples (LoRA); it sees no documents.",
-        "finetune+rag": "The base model trained to answer from retrieved pieces, and given them.",
-    }
-    cost = {"prompt": (0.021, 1.31, 2.4, 40), "rag": (0.034, 1.72, 2.9, 71),
-            "finetune": (0.012, 0.48, 0.81, 522), "finetune+rag": (0.031, 1.38, 2.2, 611)}
-    paths = [{
-        "name": name, "score": score[name], "ci": [max(0, score[name] - 0.085), min(1, score[name] + 0.08)],
-        "n": len(answers[name]), "latency_p50_s": cost[name][1], "latency_p95_s": cost[name][2],
-        "cost_per_1k": cost[name][0], "setup_seconds": cost[name][3], "energy_wh": cost[name][3] * 0.012,
-        "energy_source": "estimated", "hosts": [], "bytes_sent": 0,
-        "freshness_seconds": 2.1 if name.endswith("rag") else cost[name][3], "unscored": 0,
-        "endpoint": f"sartor serve runs/handbook --path {name}", "description": words[name],
-        "truncated_replies": 0.0, "excluded": [], "chosen_on_dev": [
-            {"setting": {"passages": 1, "fusion": "words"}, "dev_score": 0.44, "chosen": False},
-            {"setting": {"passages": 3, "fusion": "words and vectors"}, "dev_score": 0.53, "chosen": True},
-        ] if name.endswith("rag") else [],
-    } for name in answers]
-    pairs = [("finetune+rag", "rag", 0.0004), ("finetune+rag", "finetune", 1e-7),
-             ("finetune+rag", "prompt", 1e-12), ("rag", "finetune", 0.011), ("rag", "prompt", 1e-6),
-             ("prompt", "finetune", 0.004)]
-    gaps = [score[a] - score[b] for a, b, _ in pairs]
-    return {
-        "task": "handbook", "choice": "finetune+rag", "verdict": "decided", "needed_rows": None,
-        "why": "finetune+rag scores 0.74 [0.66, 0.82] on 120 rows, better than each of the 3 other paths "
-               "(closest: rag, +0.27 [+0.20, +0.33], p < 0.001 after Holm).",
-        "would_change": ["If 95 of 100 answers had to come within 0.9 s (now 2.2 s), fine-tuning would be "
-                         "the choice: it is the only one left."],
-        "paths": paths,
-        "comparisons": [{
-            "a": a, "b": b, "difference": gap, "ci": [gap - 0.07, gap + 0.06], "p": p / 3, "p_adjusted": p,
-            "test": "exact McNemar"} for (a, b, p), gap in zip(pairs, gaps, strict=True)],
-        "how": {
-            "rows_train": 640, "rows_dev": 80, "rows_test": 120, "scorer": "exact",
-            "scorer_description": "Right when it equals an accepted answer, apart from case and punctuation.",
-            "budget": "10m", "machine_price": 0.1,
-            "margin": 0.02, "seed": 0, "base_model": "SmolLM2-135M-Instruct",
-            "model_hash": "sha256:5af571cb", "machine": "2 cores, AMD EPYC, 8 GB, no GPU",
-            "versions": {"sartor": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
-            "started": "2026-03-14 09:20 UTC", "seconds_total": 1412.0,
-            "leaks": LeakReport((), ()).text(),
-            "documents": 31, "chunks": 214, "test_touched": 1,
-        },
-    }
-
-
-def remote(choice: dict[str, Any], answers: Answers) -> None:
-    """Adds a remote path that is better than the others and breaks a limit."""
-    answers["api"] = [{**row, "score": 1.0, "text": row["accepted"][0]} for row in answers["prompt"]]
-    choice["paths"].append({
-        "name": "api", "score": 0.83, "ci": [0.75, 0.89], "n": 120, "latency_p50_s": 0.7,
-        "latency_p95_s": 1.4, "cost_per_1k": 3.4, "setup_seconds": 12, "energy_wh": None,
-        "hosts": ["api.example.com"], "bytes_sent": 412_000, "unscored": 2, "bounds": [0.82, 0.8367],
-        "truncated_replies": 0.025,
-        "excluded": ["it is not local, and local_only is set"],
-        "description": "A large model asked over the network.",
-    })
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)> \"quoted\" 'single' & `code` | [link](javascript:alert(3))"
+)
 
 
 class Page(HTMLParser):
@@ -173,11 +74,15 @@ def choice(answers: Answers) -> dict[str, Any]:
 def test_first_sentence_is_the_verdict(decided: tuple[Page, str], choice: Any) -> None:
     page, markdown = decided
     best, second = (round(100 * path["score"]) for path in reversed(choice["paths"]) if "rag" in path["name"])
-    headline = (f"Use retrieval + fine-tuning: it answers {best} of 100 questions right; the next best path, "
-                f"retrieval, {second}.")
+    headline = (
+        f"Use retrieval + fine-tuning: it answers {best} of 100 questions right; the next best path, "
+        f"retrieval, {second}."
+    )
     assert headline in page.text
     assert markdown.startswith(f"# handbook: {headline}\n")
-    assert "It is better than each of the 3 other paths. Over prompting, retrieval + fine-tuning" in page.text
+    assert re.search(
+        r"better than each of the 3 other paths; it scores \d+ points more than prompting alone\.", page.text
+    )
     assert "sartor serve runs/handbook --path finetune+rag" in page.text
     assert "    sartor serve runs/handbook --path finetune+rag\n" in markdown
 
@@ -192,8 +97,11 @@ def test_same_input_gives_the_same_bytes(tmp_path: Path, choice: Any, answers: A
 
 def test_page_holds_nothing_but_itself(decided: tuple[Page, str]) -> None:
     page, _ = decided
-    policy = next(attributes["content"] for tag, attributes in page.elements
-                  if attributes.get("http-equiv") == "Content-Security-Policy")
+    policy = next(
+        attributes["content"]
+        for tag, attributes in page.elements
+        if attributes.get("http-equiv") == "Content-Security-Policy"
+    )
     digest = base64.b64encode(hashlib.sha256("".join(page.styles).encode()).digest()).decode()
     assert policy == f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     assert "url(" not in "".join(page.styles) and "@import" not in "".join(page.styles)
@@ -211,15 +119,21 @@ def test_ids_are_unique_and_every_reference_has_its_target(decided: tuple[Page, 
     wanted = {word for attributes in named for word in (attributes.get("aria-labelledby") or "").split()}
     wanted |= {(attributes.get("href") or "").lstrip("#") for attributes in named if "href" in attributes}
     wanted |= {attributes["for"] or "" for attributes in named if "for" in attributes}
-    wanted |= {found for attributes in named for value in attributes.values()
-               for found in re.findall(r"url\(#(.*?)\)", value or "")}
+    wanted |= {
+        found
+        for attributes in named
+        for value in attributes.values()
+        for found in re.findall(r"url\(#(.*?)\)", value or "")
+    }
     assert wanted <= set(ids)
 
 
 def test_tables_and_charts_can_be_read_aloud(decided: tuple[Page, str]) -> None:
     page, _ = decided
     tags = [tag for tag, _ in page.elements]
-    assert tags.count("h1") == tags.count("main") == tags.count("nav") == 1
+    assert tags.count("h1") == tags.count("main") == 1 and tags.count("table") == tags.count("caption")
+    navigation = [attributes.get("aria-label") for tag, attributes in page.elements if tag == "nav"]
+    assert navigation == ["Parts", "Evidence"]
     assert all(attributes.get("scope") in ("row", "col") for tag, attributes in page.elements if tag == "th")
     charts = [attributes for tag, attributes in page.elements if tag == "svg"]
     assert len(charts) == 4 and all(attributes["role"] == "img" for attributes in charts)
@@ -253,43 +167,77 @@ def test_path_names_are_no_mathematics_and_no_markup_in_charts() -> None:
 def test_scores_chart_draws_the_interval_where_it_belongs(narrow: bool) -> None:
     chart = scores_chart([Point("only", 50, 25, 75, marked=True)], "chart", narrow)
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', chart)[1])  # type: ignore[index]
-    left, right = (8, width - 12) if narrow else (216, width - 124)
+    left, right = (8, width - 12) if narrow else (LEFT, width - RIGHT)
     bar = re.search(r'd="M ([\d.]+) [\d.]+\s+L ([\d.]+) [\d.]+\s*" fill="none" stroke-width="4"', chart)
     assert bar is not None
     assert [float(value) for value in bar.groups()] == pytest.approx(
-        [left + 0.25 * (right - left), left + 0.75 * (right - left)], abs=0.01)
+        [left + 0.25 * (right - left), left + 0.75 * (right - left)], abs=0.01
+    )
 
 
 def test_trade_chart_needs_two_measured_paths_and_draws_what_is_known() -> None:
     slow, quick, failed = Point("b", 60, 50, 70, seconds=20.0), Point("a", 50, seconds=1.0), Point("c", None)
-    assert trade_chart([quick, failed], "chart") == ""
-    chart = trade_chart([quick, slow, failed], "chart")
+    assert trade_axes([quick, failed]) == [] and trade_axes([quick, slow, failed]) == [[TIME]]
+    chart = trade_chart([quick, slow, failed], [TIME])
     assert "a 50 points at 1 s; b 60 points at 20 s" in chart and "US$" not in chart
 
 
-@pytest.mark.parametrize(("p", "words"), [
-    (0.0002, "chance would do this in fewer than 1 in 1,000 tries"),
-    (0.004, "chance would do this in about 1 in 250 tries"),
-])
+def test_a_path_is_dominated_by_one_as_good_and_cheaper_but_not_by_a_reference_or_one_out_of_limits() -> None:
+    points = [
+        Point("best", 80, dollars=2.0), Point("same, dearer", 80, dollars=3.0), Point("worse, dearer", 70, dollars=2.5),
+        Point("cheapest", 50, dollars=1.0), Point("its twin", 50, dollars=1.0),
+        Point("barred", 90, dollars=0.5, barred=True), Point("reference", 95, dollars=0.1, reference=True),
+    ]  # fmt: skip
+    assert dominated(placed_by(points, COST.reach)) == {"same, dearer": "best", "worse, dearer": "best"}
+
+
+@pytest.mark.parametrize(
+    ("p", "words"),
+    [
+        (0.0002, "chance would do this in fewer than 1 in 1,000 tries"),
+        (0.004, "chance would do this in about 1 in 250 tries"),
+    ],
+)
 def test_pairs_in_words(tmp_path: Path, choice: Any, answers: Any, p: float, words: str) -> None:
-    choice["comparisons"] = [{"a": "prompt", "b": "finetune+rag", "difference": -0.18, "ci": [-0.25, -0.12],
-                              "p": p / 9, "p_adjusted": p, "test": "exact McNemar"}]
+    choice["comparisons"] = [
+        {
+            "a": "prompt",
+            "b": "finetune+rag",
+            "difference": -0.18,
+            "ci": [-0.25, -0.12],
+            "p": p / 9,
+            "p_adjusted": p,
+            "test": "exact McNemar",
+        }
+    ]
     page, markdown = render(tmp_path, choice, answers)
     sentence = f"Retrieval + fine-tuning is 12 to 25 points better than prompting; {words}."
     assert sentence in page.text and sentence in markdown
     assert "+12.0 to +25.0" in page.text and "+18.0" in page.text
 
 
-@pytest.mark.parametrize(("interval", "p", "words"), [
-    ((-0.01, 0.015), 0.8, "are equally good within the margin of 2 points"),
-    ((-0.03, 0.08), 0.41, "from 3 points worse to 8 points better; chance would do this in about 41 of 100"),
-    ((0.01, 0.12), 0.07, "looks 1 to 12 points better than prompting; this is not proven; chance would"),
-])
+@pytest.mark.parametrize(
+    ("interval", "p", "words"),
+    [
+        ((-0.01, 0.015), 0.8, "are equally good within the margin of 2 points"),
+        ((-0.03, 0.08), 0.41, "from 3 points worse to 8 points better; chance would do this in about 41 of 100"),
+        ((0.01, 0.12), 0.07, "looks 1 to 12 points better than prompting; this is not proven; chance would"),
+    ],
+)
 def test_pairs_that_are_not_clear_do_not_claim_it(
     tmp_path: Path, choice: Any, answers: Any, interval: Any, p: float, words: str
 ) -> None:
-    choice["comparisons"] = [{"a": "rag", "b": "prompt", "difference": sum(interval) / 2, "ci": interval,
-                              "p": p, "p_adjusted": p, "test": "permutation"}]
+    choice["comparisons"] = [
+        {
+            "a": "rag",
+            "b": "prompt",
+            "difference": sum(interval) / 2,
+            "ci": interval,
+            "p": p,
+            "p_adjusted": p,
+            "test": "permutation",
+        }
+    ]
     page, _ = render(tmp_path, choice, answers)
     assert words in page.text
 
@@ -297,15 +245,16 @@ def test_pairs_that_are_not_clear_do_not_claim_it(
 def test_tie(tmp_path: Path, choice: Any, answers: Any) -> None:
     choice |= {"verdict": "tie", "choice": "rag"}
     page, markdown = render(tmp_path, choice, answers)
-    assert re.search(r"Use retrieval: it answers \d+ of 100 questions right, and none is better by more than "
-                     r"the margin of 2 points\.", page.text)
-    assert "◆ tied" in page.text and "**Tie.**" in markdown
+    assert re.search(
+        r"Use retrieval: it answers \d+ of 100 questions right, and none is better by more than "
+        r"the margin of 2 points\.",
+        page.text,
+    )
+    assert "rag, tied" in page.text and "**Tie.**" in markdown
 
 
 @pytest.mark.parametrize("named", ["finetune+rag", None])
-def test_undecided_says_how_many_questions_are_missing(
-    tmp_path: Path, choice: Any, answers: Any, named: Any
-) -> None:
+def test_undecided_says_how_many_questions_are_missing(tmp_path: Path, choice: Any, answers: Any, named: Any) -> None:
     choice |= {"verdict": "undecided", "choice": named, "needed_rows": 1360}
     page, markdown = render(tmp_path, choice, answers)
     assert "Undecided: for now retrieval + fine-tuning answers" in page.text
@@ -320,7 +269,8 @@ def test_no_path_keeps_the_limits(tmp_path: Path, choice: Any, answers: Any) -> 
         path["excluded"] = ["p95 time is over the limit of 0.1 seconds"]
     page, _ = render(tmp_path, choice, answers)
     assert "No path keeps the limits. The best one measured, retrieval + fine-tuning, answers" in page.text
-    assert page.text.count("is ruled out: p95 time is over the limit of 0.1 seconds") == 4
+    listed = page.text[page.text.rindex("Read this with care") :]
+    assert listed.count("is ruled out: p95 time is over the limit of 0.1 seconds") == 4
 
 
 def test_ruled_out_remote_path_has_cost_and_hosts(tmp_path: Path, choice: Any, answers: Any) -> None:
@@ -328,9 +278,12 @@ def test_ruled_out_remote_path_has_cost_and_hosts(tmp_path: Path, choice: Any, a
     page, markdown = render(tmp_path, choice, answers)
     assert "; the remote API 83, but it breaks a limit." in page.text
     assert "412 kB to api.example.com" in page.text and "412 kB (to api.example.com)" in markdown
-    for words in ("$3.40", "could not be scored; whatever they are worth, the score is from 82.0 to 83.7",
-                  "2.5 % of replies were cut off",
-                  "is ruled out: it is not local, and local_only is set"):
+    for words in (
+        "$3.40",
+        "could not be scored; whatever they are worth, the score is from 82.0 to 83.7",
+        "2.5 % of replies were cut off",
+        "is ruled out: it is not local, and local_only is set",
+    ):
         assert words in page.text and words in markdown
 
 
@@ -345,8 +298,9 @@ def test_failed_path_is_named_with_its_reason(tmp_path: Path, choice: Any, answe
 
 
 def test_one_path_only_and_nothing_else_known(tmp_path: Path) -> None:
-    page, markdown = render(tmp_path, {"choice": "prompt", "verdict": "decided",
-                                       "paths": [{"name": "prompt", "score": 0.4}]}, {})
+    page, markdown = render(
+        tmp_path, {"choice": "prompt", "verdict": "decided", "paths": [{"name": "prompt", "score": 0.4}]}, {}
+    )
     assert "Use prompting: it scores 40 of 100 points." in page.text
     assert "there was nothing to compare it with" in page.text
     assert "Where answers differ" not in page.text and "Use prompting" in markdown
@@ -360,8 +314,10 @@ def test_zero_documents_and_doubtful_conditions_are_said(tmp_path: Path, choice:
     choice["how"] |= {"documents": 0, "chunks": 0, "leaks": leaks, "test_touched": 3, "rows_test": 20}
     page, _ = render(tmp_path, choice, answers)
     assert "Documents none What the paths with retrieval could look up" in page.text
-    sentence = ("1 test questions stand nearly (similarity from 0.8) among the rows to learn from (1 pairs). "
-                "Exact copies were kept out of fitting; near ones may make scores too high.")
+    sentence = (
+        "1 test questions stand nearly (similarity from 0.8) among the rows to learn from (1 pairs). "
+        "Exact copies were kept out of fitting; near ones may make scores too high."
+    )
     assert sentence in page.text
     assert "were used 3 times" in page.text and "only 20 test questions" in page.text
 
@@ -369,8 +325,11 @@ def test_zero_documents_and_doubtful_conditions_are_said(tmp_path: Path, choice:
 def test_rows_where_paths_disagree_come_first_and_the_rest_is_counted(tmp_path: Path) -> None:
     answers = made_up_answers(ROWS_SHOWN + 30)
     page, markdown = render(tmp_path, made_up_choice(answers), answers)
-    kinds = [attributes["class"].split()[1] for tag, attributes in page.elements  # type: ignore[union-attr]
-             if tag == "details" and (attributes.get("class") or "").startswith("row ")]
+    kinds = [
+        attributes["class"].split()[1]
+        for tag, attributes in page.elements  # type: ignore[union-attr]
+        if tag == "details" and (attributes.get("class") or "").startswith("row ")
+    ]
     num_differ = sum(len({row["score"] for row in rows}) > 1 for rows in zip(*answers.values(), strict=True))
     assert kinds == ["differ"] * num_differ + kinds[num_differ:] and "differ" not in kinds[num_differ:]
     assert len(kinds) == ROWS_SHOWN
@@ -395,10 +354,11 @@ def test_passages_two_paths_share_are_shown_once(decided: tuple[Page, str]) -> N
 def test_how_the_numbers_were_obtained_is_said(decided: tuple[Page, str]) -> None:
     page, markdown = decided
     for what, words in (
-        ("Budget", "10m Time to fit all paths, shared equally."), ("Machine price", "$0.10 an hour"),
+        ("Budget", "10m Time to fit all paths, shared equally."),
+        ("Machine price", "$0.10 an hour"),
         ("Time", "for dev questions asked one at a time"),
         ("Cost for 1,000", "Local paths: the machine's price per hour times the time measured"),
-        ("Energy for 1,000", f"processor seconds times an assumed {WATTS_PER_BUSY_CORE:g} W a busy core"),
+        ("Energy", f"processor seconds times an assumed {WATTS_PER_BUSY_CORE:g} W a busy core"),
         ("Set-up", "Time to choose settings on dev questions, to index the documents and to train."),
     ):
         assert re.search(rf"{what} .{{0,100}}{re.escape(words)}", page.text), what

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sartor.base.errors import DataError
-from sartor.choosing.brief import fingerprint
+from sartor.choosing.brief import fingerprints
 from sartor.choosing.task_pairs import as_asked, read_task_pairs
 from sartor.data.records import Conversation
 from sartor.data.task import Task
@@ -110,4 +110,4 @@ def test_the_fingerprint_is_of_the_preferences_too(tmp_path: Path) -> None:
         task_with(tmp_path / "b", [pair("one?")]),
         task_with(tmp_path / "c", [pair("two?")]),
     ]
-    assert len({fingerprint(task) for task in tasks}) == 3
+    assert len({fingerprints(task).get("preferences") for task in tasks}) == 3

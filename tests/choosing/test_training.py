@@ -1,13 +1,21 @@
-"""The passages that fine-tuning with retrieval learns from."""
+"""The passages that fine-tuning with retrieval learns from, and the checkpoint that it keeps."""
 
+import json
 import random
+from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sartor.base.configuration import Layer, build, load_yaml
+from sartor.base.metrics import read_metrics
+from sartor.choosing import choose, scored_questions
+from sartor.choosing.choose import ChooseConfig
 from sartor.choosing.training import SHARE_WITHOUT_GOLD, training_passages
 from sartor.data.records import Message, Row
 from sartor.generation.protocol import Passage
+from tests import tiny_folders
 
 IDS = st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=20)
 
@@ -55,3 +63,33 @@ def test_a_gold_passage_that_was_retrieved_keeps_its_place() -> None:
     found = passages_of(list("bacd"))
     drawn = [training_passages(row_with("a"), found, 2, random.Random(seed)) for seed in range(50)]
     assert {tuple(each.document_id for each in chosen) for chosen in drawn} == {("b", "a"), ("b", "c")}
+
+
+def test_the_checkpoint_is_the_one_that_answers_best_as_the_path_will_be_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_folders.use_embedder(monkeypatch, tiny_folders.embedding_model(tmp_path / "embedding"))
+    monkeypatch.setattr(scored_questions, "_number", lambda shop, rows, seconds: 3)
+    settings = {
+        "task": str(tiny_folders.task(tmp_path / "ships")),
+        "base": str(tiny_folders.language_model(tmp_path / "tiny")),
+        "out": str(tmp_path / "run"),
+        "paths": ["finetune+rag"],
+        "probes": ["none"],
+        "budget": "8s",
+    }
+    outcome = choose.run(build(ChooseConfig, Layer(settings)))
+    path = tmp_path / "run" / "paths" / "finetune+rag"
+    trained = load_yaml(path / "run" / "config.yaml").values
+    assert trained["best_by"] == "score" and trained["task"] == str(tmp_path / "ships")
+    questions = scored_questions.kept_questions(path)
+    held_out = [json.loads(line)["messages"] for line in (path / "dev.jsonl").read_text().splitlines()]
+    assert [row.messages[-1] for row in questions] == [messages[1] for messages in held_out[:3]]
+    assert all(row.messages[-1]["content"].startswith("[1] ") for row in questions)
+    result = json.loads((path / "run" / "result.json").read_text())
+    scores = {
+        each["step"]: each["dev_score"] for each in read_metrics(path / "run" / "metrics.jsonl") if "dev_score" in each
+    }
+    assert scores and scores[result["best_step"]] == max(scores.values())
+    (told,) = [each for each in outcome.choice["paths"][0]["chosen_on_dev"] if "best checkpoint" in each["setting"]]
+    assert told["dev_score"] == scores[result["best_step"]] and told["chosen"]

@@ -13,7 +13,7 @@ from scipy import stats
 
 from sartor.base.errors import UsageError
 from sartor.choosing.labels import LABELS
-from sartor.choosing.verdict import Measured, decide
+from sartor.choosing.verdict import Measured, decide, race_of
 from sartor.evaluation.statistics import holm, paired_difference
 
 Scores = NDArray[np.float64]
@@ -40,6 +40,12 @@ def noisy(generator: np.random.Generator, quality: Scores, fractional: bool) -> 
     return np.where(generator.random(len(quality)) < 0.4, hit, generator.beta(4 * quality, 4 * (1 - quality)))
 
 
+def word(paths: list[Measured]) -> str:
+    """The verdict's word alone, without planning rows."""
+    race = race_of(paths)
+    return race.settle(race.order)[1]
+
+
 def num_decided_of_200(rows: int, correlated: bool, fractional: bool) -> int:
     """How often, of 200 times, two noisy sets of answers with the same true score are "decided"."""
     generator = np.random.default_rng(rows)
@@ -47,7 +53,7 @@ def num_decided_of_200(rows: int, correlated: bool, fractional: bool) -> int:
     for _ in range(200):
         quality = generator.uniform(0.05, 0.95, rows) if correlated else np.full(rows, 0.6)
         first, second = (noisy(generator, quality, fractional) for _ in range(2))
-        decided += decide([path("a", first, 1.0), path("b", second, 2.0)]).verdict == "decided"
+        decided += word([path("a", first, 1.0), path("b", second, 2.0)]) == "decided"
     return decided
 
 
@@ -66,7 +72,7 @@ def test_four_times_the_same_path_is_decided_no_more_often() -> None:
     for _ in range(100):
         quality = generator.uniform(0.05, 0.95, 100)
         paths = [path(name, noisy(generator, quality, False), cost) for cost, name in enumerate("abcd")]
-        words[decide(paths).verdict] += 1
+        words[word(paths)] += 1
     assert words["decided"] <= 5
 
 
@@ -309,3 +315,41 @@ def test_needed_rows_settle_it_when_more_of_the_same_comes(seed: int) -> None:
         grown = [replace(each, scores=np.tile(each.scores, times)) for each in paths]
         then = decide(grown, limits={"margin": 0.05})
         assert (then.choice, then.verdict != "undecided") == (verdict.choice, True)
+
+
+def test_dominated_paths_are_named_with_what_dominates_them() -> None:
+    good = path("good", right(400, 60), 1.0, fresh=5.0)
+    slower = path("slower", right(400, 60), 1.0, seconds=2.0, fresh=5.0)
+    worse = path("worse", right(400, 61), 1.0, fresh=5.0)
+    staler = path("staler", right(400, 60), 1.0)
+    cheaper = path("cheaper", right(400, 300), 0.5)
+    remote = path("remote", right(400, 100), 1.0, local=False, fresh=5.0)
+    verdict = decide([slower, worse, staler, cheaper, remote, good])
+    assert verdict.dominated == dict.fromkeys(("slower", "worse", "staler", "remote"), "good")
+    assert decide([good, replace(good, name="twin")]).dominated == {}
+    unpriced = replace(good, name="unpriced", cost_per_1k=None)
+    assert decide([good, unpriced]).dominated == {"unpriced": "good"}
+
+
+def test_a_path_outside_the_limits_dominates_none() -> None:
+    fast, slow = path("fast", right(200, 50), 2.0), path("slow", right(200, 20), 1.0, seconds=0.5, excluded=("broken",))
+    assert decide([fast, slow]).dominated == {}
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_choice_is_never_dominated(seed: int) -> None:
+    verdict = decide(many_paths(seed, 250))
+    assert verdict.choice not in verdict.dominated
+
+
+def test_what_trainings_differ_by_is_part_of_the_comparison() -> None:
+    plain = path("plain", right(300, 120), 1.0)
+    steady = np.stack([np.roll(right(300, 75), shift) for shift in range(3)])
+    lucky = np.stack([right(300, 5), right(300, 100), right(300, 120)])
+    trained = [replace(path("trained", each.mean(0), 2.0), by_seed=each) for each in (steady, lucky)]
+    assert decide([plain, trained[0]]).verdict == "decided"
+    once = decide([plain, path("trained", lucky.mean(0), 2.0)])
+    several = decide([plain, trained[1]])
+    assert (once.verdict, several.verdict) == ("decided", "undecided")
+    assert several.scores["trained"].high - several.scores["trained"].low > 0.2
+    assert "3 seeds" in several.comparisons[0]["test"]

@@ -74,7 +74,8 @@ def test_what_an_answer_was_read_from_can_be_shown(
     embedder = HashEmbedder()
     with KnowledgeStore(tmp_path / "k.sqlite", create=True) as store:
         index_folder(store, documents, embedder)
-        monkeypatch.setattr(path, "open_retriever", lambda place, weight: StoreRetriever(store, embedder, weight))
+        retriever = StoreRetriever(store, embedder, 0.0)
+        monkeypatch.setattr(path, "open_retriever", lambda place, weight, rerank: retriever)
         knowledge = path.Knowledge(file="../k.sqlite", passages=1, dense_weight=0.0)
         PathConfig(name="rag", description="d", model=str(model), knowledge=knowledge).save(tmp_path / "rag")
         lines = "/passages\nWhich ships sail?\n/passages\nWhat about tea?\nAnd is it hot?\n/passages\n"

@@ -145,6 +145,7 @@ def empty_store(folder: Path) -> None:
 CHOOSE = "choose task --base base --out run"
 FINETUNE = "finetune rows.jsonl --base base --out run"
 PAIR = '{"prompt": "a", "chosen": "b", "rejected": "c"}\n'
+ANSWER = '{"id": "a", "question": "x", "accepted": ["y"], "text": "z", "score": 0, "finish": "stop"}\n'
 PPO = "ppo rows.jsonl --base base --out run"
 WRONG_USES = {
     # --- choose: the task ---
@@ -689,6 +690,75 @@ WRONG_USES = {
     ),
     "collect with a contact of two lines": Wrong(
         "collect docs --out new --contact 'a\nb: c'", USAGE, ".*'contact' cannot be", "write it in ASCII"
+    ),
+    # --- judge-check ---
+    "judge-check of nothing": Wrong(
+        "judge-check none --sheet labels.csv", USAGE, "none: there is no such run or file", "check the path"
+    ),
+    "judge-check of what is no run": Wrong(
+        "judge-check docs --sheet labels.csv", DATA, "docs: holds no answers", "give a finished run"
+    ),
+    "judge-check of rows that are no answers": Wrong(
+        "judge-check rows.jsonl --sheet labels.csv", DATA, "rows.jsonl:1, id: 'id' is missing", "give answers that"
+    ),
+    "judge-check without labels": Wrong(
+        "judge-check answers.jsonl",
+        USAGE,
+        "--labels: there are no labels",
+        "write a sheet",
+        put("answers.jsonl", ANSWER),
+    ),
+    "judge-check with labels that are not there": Wrong(
+        "judge-check answers.jsonl --labels label.csv",
+        DATA,
+        "label.csv: there is no such file",
+        ".+",
+        put("answers.jsonl", ANSWER),
+    ),
+    "judge-check with a label that is none": Wrong(
+        "judge-check answers.jsonl --labels labels.csv",
+        DATA,
+        "labels.csv:2, label: 'maybe' is no label",
+        "write 1 for right",
+        lambda folder: (put("answers.jsonl", ANSWER)(folder), put("labels.csv", "id,label\na,maybe\n")(folder)),
+    ),
+    "judge-check with too few labels": Wrong(
+        "judge-check answers.jsonl --labels labels.csv",
+        DATA,
+        "labels.csv: 1 labelled answers are too few",
+        "label 10 at least",
+        lambda folder: (put("answers.jsonl", ANSWER)(folder), put("labels.csv", "id,label\na,1\n")(folder)),
+    ),
+    "judge-check with a sheet and labels": Wrong(
+        "judge-check answers.jsonl --sheet labels.csv --labels labels.csv",
+        USAGE,
+        "--sheet and --labels do not go together",
+        "write the sheet",
+        put("answers.jsonl", ANSWER),
+    ),
+    "judge-check with rows but no sheet": Wrong(
+        "judge-check answers.jsonl --rows 5 --labels a.csv", USAGE, "--rows: only a sheet has rows", "add --sheet"
+    ),
+    "judge-check with a sheet that is there": Wrong(
+        "judge-check answers.jsonl --sheet rows.jsonl",
+        USAGE,
+        "rows.jsonl: is there already",
+        "name another file",
+        put("answers.jsonl", ANSWER),
+    ),
+    "judge-check with a sheet of another kind": Wrong(
+        "judge-check answers.jsonl --sheet labels.xlsx",
+        USAGE,
+        r"labels.xlsx: is no .csv or .jsonl file",
+        "name a file",
+        put("answers.jsonl", ANSWER),
+    ),
+    "a judge that is not named": Wrong(
+        CHOOSE,
+        USAGE,
+        "task/task.yaml: the scorer judge needs a model that judges",
+        ".+",
+        put("task/task.yaml", "scorer: judge\n"),
     ),
     # --- ui ---
     "pages of no runs": Wrong("ui --runs none", USAGE, "none: there is no such folder", "name the folder"),

@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.crash import damage, kills, knowledge, not_finite, order, power_loss, saving, two_processes, writing_fails
+from tests.crash import (
+    choice,
+    damage,
+    kills,
+    knowledge,
+    not_finite,
+    order,
+    power_loss,
+    saving,
+    two_processes,
+    writing_fails,
+)
 from tests.crash.bench import Bench, World
 from tests.crash.recipes import RECIPES, Recipe
 
@@ -38,6 +49,7 @@ TESTS: dict[str, Test] = {
     "R10": Test(not_finite.stopped_before_the_step, 20, 5, of_recipe=True),
     "R11": Test(knowledge.killed_at_every_step, 10_000, 12, once=True),
     "R12": Test(knowledge.random_operations, 1000, 100, once=True),
+    "choice": Test(choice.killed_anywhere, 20, 3, once=True),
 }
 
 

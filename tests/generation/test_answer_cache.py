@@ -1,5 +1,6 @@
 """What was answered once is not asked again: across runs, inside a batch, and after a crash."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from sartor.base.errors import UsageError
 from sartor.data.records import Conversation
 from sartor.generation.answer_cache import Cached
-from sartor.generation.prices import PriceTable
+from sartor.generation.prices import Price, PriceTable
 from sartor.generation.protocol import Passage, Reply, Sampling
 from sartor.generation.remote import Remote
 from sartor.generation.retry import RetryPolicy
@@ -106,3 +107,19 @@ def test_a_reply_comes_back_with_all_it_had(tmp_path: Path) -> None:
     Cached(Once(), "m", tmp_path / "a.jsonl").generate([asked("q")], Sampling())
     (again,) = Cached(Once(), "m", tmp_path / "a.jsonl").generate([asked("q")], Sampling())
     assert again == reply
+
+
+def test_what_was_paid_and_sent_is_known_across_runs(tmp_path: Path) -> None:
+    file = tmp_path / "answers.jsonl"
+    with running(lambda *_: Act()) as service:
+        host = service.url.removeprefix("http://").removesuffix("/v1")
+        price = Price(host=host, models=("m",), input_per_million=2, output_per_million=4, as_of=date(2026, 1, 31))
+        remote = Remote("m", service.url, prices=PriceTable((price,)))
+        first = Cached(remote, "m at host", file)
+        first.generate([asked("q"), asked("p"), asked("q")], Sampling())
+        assert first.traffic.paid == pytest.approx(2 * (10 * 2 + 5 * 4) / 1e6)  # the same question is paid for once
+        again = Cached(remote, "m at host", file)
+        again.generate([asked("q"), asked("r")], Sampling())
+        assert again.traffic.paid == pytest.approx(3 * 40e-6)
+        assert again.traffic.bytes_sent == sum(service.bytes_received.values())
+        assert again.traffic.since(first.traffic).bytes_sent == service.bytes_received["r"]

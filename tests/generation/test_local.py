@@ -71,6 +71,21 @@ def test_a_chat_that_goes_on_does_not_compute_its_history_again() -> None:
     assert local().generate([talk], Sampling(12))[0].text == second
 
 
+def test_questions_asked_alone_share_what_they_begin_with_when_the_weights_are_a_folders(tmp_path: Path) -> None:
+    model = LocalModel.open(ModelLocation("tiny", tiny_folders.language_model(tmp_path / "tiny")))
+    front = [{"role": "system", "content": "the cat sat on the mat and said nothing at all to the dog " * 4}]
+    talks = [[*front, *ask("the cat")], [*front, *ask("the mat")]]
+    replies = [model.generate([talk], Sampling(8))[0] for talk in talks]
+    counts = model.engine.prefix_cache.counts
+    assert counts.hits == 1 and counts.reused_tokens > 60
+    assert [reply.token_ids for reply in model.generate(talks, Sampling(8))] == [each.token_ids for each in replies]
+    assert not model.engine.has_work and model.engine.live
+    trained = local()  # its weights may change between two questions
+    for talk in talks:
+        trained.generate([talk], Sampling(8))
+    assert trained.engine.prefix_cache.counts.hits == 0
+
+
 def test_who_stops_reading_leaves_nothing_behind() -> None:
     model = local()
     stream = model.stream(ask("the cat"), Sampling(12))

@@ -134,6 +134,15 @@ def test_a_follow_up_is_searched_for_with_what_it_leans_on():
     assert ground(history, shelf, 3, search_question=last_words)[1] == []
 
 
+def test_the_best_passage_stands_next_to_the_question_when_that_is_asked_for():
+    inner, shelf = Echo(), Shelf(passage("a"), passage("b"))
+    asked = [{"role": "user", "content": "a b?"}]
+    (reply,) = Grounded(inner, shelf, best_last=True).generate([asked], Sampling())
+    assert [each.document_id for each in reply.passages] == ["b", "a"]
+    assert (inner.calls[0][0][0], reply.passages) == ground(asked, shelf, 3, best_last=True)
+    assert [each.document_id for each in ground(asked, shelf, 3)[1]] == ["a", "b"]
+
+
 def test_what_the_inner_generator_says_it_sent_is_kept():
     sent = [{"role": "system", "content": "x"}, {"role": "user", "content": "y"}]
     (reply,) = Grounded(Echo(sent=sent), Shelf(passage("a"))).generate([[{"role": "user", "content": "a"}]], Sampling())

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from sartor.base.errors import UsageError
 from sartor.retrieval.fusion import DEFAULT_DENSE_WEIGHT
-from sartor.retrieval.indexing import index_folder
+from sartor.retrieval.indexing import cut, index_folder
 from sartor.retrieval.query import full_text_expression
+from sartor.retrieval.rerank import DEPTH, Reranker
 from sartor.retrieval.search import StoreRetriever, search, tune_dense_weight
 
 WORDS = [
@@ -89,6 +90,43 @@ def test_search_is_the_best_of_all_chunks_by_brute_force(filled, embedder, weigh
             document = filled.document(passage.document_id)
             assert document.text[passage.start : passage.end] == passage.text
             assert passage.title.startswith("About")
+
+
+class Backwards:
+    """Reads passages again and likes the worst best."""
+
+    name = "backwards"
+
+    def rerank(self, question, passages, k):
+        return passages[::-1][:k]
+
+
+def test_a_weight_is_read_again_by_the_reranker_that_is_named_with_it(filled, embedder, monkeypatch):
+    opened = []
+    monkeypatch.setattr(Reranker, "open", lambda name: opened.append(name) or Backwards())
+    (best_first,) = search(filled, embedder, ["red ship"], DEPTH, 0.3)
+    again = StoreRetriever(filled, embedder, 0.3, "backwards")
+    for _ in range(2):
+        (found,) = again.retrieve(["red ship"], 2)
+        assert [each.chunk_id for each in found] == [each.chunk_id for each in best_first[::-1][:2]]
+    assert opened == ["backwards"]  # once
+    (plain,) = StoreRetriever(filled, embedder, 0.3).retrieve(["red ship"], 2)
+    assert plain == best_first[:2]
+    with pytest.raises(ValueError, match="give both"):
+        StoreRetriever(filled, embedder, None, "backwards")
+
+
+def test_chunks_are_no_longer_than_asked_for_and_cut_again_when_that_changes(store, make_documents, embedder):
+    documents = make_documents(long=" ".join(WORDS * 3), short="red ship")
+
+    def lengths(most):
+        index_folder(store, documents, embedder, 15, most_tokens=most)
+        texts = [each.text for document in documents for each in cut(document, embedder, 15, most)]
+        assert len(texts) == store.count_chunks()
+        return [embedder.count_tokens(text) for text in texts]
+
+    assert max(lengths(40)) > 20 >= max(lengths(20))
+    assert index_folder(store, documents, embedder, 15, most_tokens=20).unchanged == len(documents)
 
 
 def test_a_batch_gives_what_single_questions_give(filled, embedder):

@@ -239,6 +239,17 @@ def test_a_run_stopped_by_signals_and_resumed_is_the_uninterrupted_run(tmp_path:
     assert texts[0] == texts[1] and len(texts[0].splitlines()) == SETTINGS.num_steps
 
 
+def test_a_signal_in_the_last_step_stops_what_would_follow_and_loses_nothing(tmp_path: Path) -> None:
+    expected, _ = run_in(tmp_path / "whole")
+    num_calls = sum(len(list(source(40).step(step))) for step in range(SETTINGS.num_steps))
+    with pytest.raises(Interrupted):
+        run_in(tmp_path / "stopped", stop_after=num_calls)
+    resumed, result = run_in(tmp_path / "stopped")
+    assert result.steps == SETTINGS.num_steps
+    for name, weight in weights(expected).items():
+        assert torch.equal(weights(resumed)[name], weight), name
+
+
 KILLED = """
 import sys
 from pathlib import Path

@@ -33,18 +33,35 @@ function show() {
     make("p", {}, make("span", { class: decided ? "verdict" : "verdict open" }, view.verdict[0].toUpperCase() + view.verdict.slice(1)), make("span", { class: "note" }, view.meaning)),
     chart,
     make("p", { class: "note" }, "Score on the test questions. Bars are 95 % intervals; the filled diamond is the path that the verdict names."),
-    make("div", { class: "three" },
-      make("section", {}, make("h2", {}, "Why"), make("p", {}, view.why)),
-      make("section", {}, make("h2", {}, "How sure"), make("p", {}, view.sure)),
-      view.changes.length ? make("section", {}, make("h2", {}, "What would change it"), make("ul", {}, view.changes.map((each) => make("li", {}, each)))) : null),
-    view.cautions.length ? make("div", { class: "care" }, make("h3", {}, "Before you believe it"), make("ul", {}, view.cautions.map((each) => make("li", {}, each)))) : null,
-    make("h2", {}, "The paths"),
-    table(["Path", ...view.columns], view.lines.map((line) => [make("span", {}, line.title, make("span", { class: "sub" }, line.status || line.description)),
-      ...line.cells.map(([value, remark]) => make("span", {}, value, remark ? make("span", { class: "sub" }, remark) : null))]), { caption: "The paths and their measures", name: "stack" }),
+    careful(),
+    make("div", { class: "three" }, [["Why", view.why], ["How sure", view.sure], ["What would change it", view.change]]
+      .filter(([, words]) => words).map(([title, words]) => make("section", {}, make("h2", {}, title), make("p", {}, words)))),
+    view.command ? make("section", {}, make("h2", {}, "Serve it"), make("pre", { tabindex: "0" }, view.command)) : null,
+    view.sections.map(evidence),
     make("h2", { id: "rows" }, "Every question"),
     browser());
-  chart.append(intervalChart(view.lines, chart));
+  const candidates = view.lines.filter((line) => !line.reference);
+  chart.append(intervalChart(candidates.length ? candidates : view.lines, chart));
   showRows();
+}
+
+/** Warnings with what to do; the test rows that show them are found by their names in the browser below. */
+function careful() {
+  if (!view.cautions.length) return view.checked ? make("p", { class: "note" }, `✓ ${view.checked}`) : null;
+  return make("div", { class: "care" }, make("h2", {}, "Read this with care"), make("ul", {}, view.cautions.map((each) => make("li", {},
+    each.found ? make("strong", {}, each.what) : each.what, each.hint ? make("span", { class: "sub" }, `What to do: ${each.hint}`) : null,
+    each.rows.length ? make("span", { class: "sub" }, `Test rows: ${each.rows.join(", ")}${each.more_rows ? ` and ${figure(each.more_rows)} more` : ""}`) : null))));
+}
+
+/** A part of the report: its sentences and tables; long tables are folded. */
+function evidence(section) {
+  const said = ([value, remark]) => make("span", {}, value, remark ? make("span", { class: "sub" }, remark) : null);
+  const tables = section.tables.map((each) => {
+    const shown = table(each.columns, each.rows.map((row) => row.cells.map(said)), { caption: each.caption, name: "stack" });
+    if (each.folded) return make("details", {}, make("summary", {}, each.folded), shown);
+    return section.tables.length > 1 ? [make("h3", {}, each.caption), shown] : shown;
+  });
+  return make("section", {}, make("h2", {}, section.title), section.sentences.map((sentence) => make("p", {}, sentence)), tables.flat());
 }
 
 function browser() {
@@ -57,7 +74,7 @@ function browser() {
 
 function matching() {
   return view.rows.filter((row) => (!kind || row.kind === kind)
-    && (!words || [row.question, ...row.accepted, ...row.answers.map((answer) => answer.text)].join("\n").toLowerCase().includes(words)));
+    && (!words || [row.id, row.question, ...row.accepted, ...row.answers.map((answer) => answer.text)].join("\n").toLowerCase().includes(words)));
 }
 
 function showRows() {

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from sartor.data.scorers import check_answers, scorer
+from sartor.data.thinking import scored_text
 from sartor.train.rewards.protocol import Answered
 
 
 class AcceptedAnswers:
-    """The score in [0, 1] that `evaluate` and `choose` would give. UsageError for an unknown scorer."""
+    """The score in [0, 1] that `evaluate` and `choose` would give: of what follows any thinking aloud. UsageError for
+    an unknown scorer."""
 
     def __init__(self, scorer_name: str):
         self.name = scorer_name
@@ -21,4 +23,4 @@ class AcceptedAnswers:
         """DataError as `check`."""
         for each in answered:
             self.check(each.answers, each.where)
-        return [self._scorer.score(each.text, each.answers) for each in answered]
+        return [self._scorer.score(scored_text(each.text, each.answers), each.answers) for each in answered]
