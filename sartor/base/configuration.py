@@ -62,13 +62,13 @@ def load_yaml(path: str | os.PathLike[str]) -> Layer:
 def environment(config_class: type[Config], variables: Mapping[str, str] | None = None) -> Layer:
     """`SARTOR_<FIELD>` for the fields of `config_class`; lists and mappings as YAML (`[a, b]`).
 
-    What a command works on (fields without a default) is never taken from the environment.
+    What a command works on (`data`, and fields without a default) is never taken from the environment.
     """
     variables = os.environ if variables is None else variables
     layer = Layer()
     for key, setting in config_class.model_fields.items():
         name = ENVIRONMENT_PREFIX + key.upper()
-        if name not in variables or setting.is_required():
+        if name not in variables or setting.is_required() or key == "data":
             continue
         layer.values[key] = _environment_value(variables[name], name)
         layer.places[(key,)] = name

@@ -35,7 +35,11 @@ def settings_to_go_on(config: ChooseConfig) -> ChooseConfig:
     if not file.is_file():
         require_free(Path(config.out))
         return config
-    kept = build(ChooseConfig, load_yaml(file))
+    try:
+        kept = build(ChooseConfig, load_yaml(file))
+    except UsageError:
+        what = "this run was begun with other settings"
+        raise UsageError(what, where=str(file), hint="choose another --out") from None
     require_same_settings(kept, config, file)
     if config.api is None and kept.api is not None:
         return config.model_copy(update={name: getattr(kept, name) for name in REMOTE_SETTINGS})

@@ -194,3 +194,13 @@ def test_importing_configuration_loads_neither_torch_nor_numpy() -> None:
     code = "import sys, sartor.base.configuration; print({'torch', 'numpy', 'pyarrow'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_what_a_command_works_on_is_not_taken_from_the_environment() -> None:
+    class Working(Config):
+        source: str
+        data: list[str] = []
+        steps: int = 1
+
+    variables = {"SARTOR_SOURCE": "elsewhere", "SARTOR_DATA": "/a/folder", "SARTOR_STEPS": "3"}
+    assert environment(Working, variables).values == {"steps": "3"}
