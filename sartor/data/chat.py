@@ -214,13 +214,15 @@ class ChatFormat:
         for place, part in enumerate(typed.split(text)):
             if place % 2:
                 plain = self.special_tokens[int(part)]
-                ids += self.tokenizer(plain, add_special_tokens=False, split_special_tokens=True).input_ids
+                ids += self.tokenizer(
+                    plain, add_special_tokens=False, split_special_tokens=True, verbose=False
+                ).input_ids
             elif part:
                 ids += self._encode_part(part)
         return ids
 
     def _encode_part(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(self._anchor + text, add_special_tokens=False).input_ids
+        ids: list[int] = self.tokenizer(self._anchor + text, add_special_tokens=False, verbose=False).input_ids
         return ids[1:] if self._anchor else ids
 
     def _find_anchor(self) -> str:

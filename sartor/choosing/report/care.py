@@ -29,16 +29,18 @@ class Caution:
 
 
 def cautions(choice: dict[str, Any], lines: Sequence[Line]) -> list[Caution]:
-    """Found false measurements come first, those of the path that the verdict names before the others."""
+    """Found false measurements come first, those of the path that the verdict names before the others; those of
+    references, which nobody chooses, come last."""
     how = choice.get("how") or {}
-    warnings = choice.get("warnings") or []
-    first = [warning for warning in warnings if _about_marked(warning, lines)]
-    named = first + [warning for warning in warnings if warning not in first]
+    warnings = sorted(choice.get("warnings") or [], key=lambda warning: not _about_marked(warning, lines))
+    of_references = [warning for warning in warnings if _about_reference(warning, lines)]
+    named = [warning for warning in warnings if warning not in of_references]
     told = {(str(warning.get("kind")), warning.get("path")) for warning in warnings}
     noted = list(_about_rows(choice, how, told))
     noted += [caution for line in _marked_first(lines) for caution in _about(line, told)]
     noted.sort(key=lambda caution: caution.limit)  # the paths' list says which are ruled out, too
-    return [_found(warning, lines) for warning in named] + noted
+    found, last = ([_found(warning, lines) for warning in some] for some in (named, of_references))
+    return [*found, *noted, *last]
 
 
 def _marked_first(lines: Sequence[Line]) -> list[Line]:
@@ -60,6 +62,11 @@ def test_touched(choice: dict[str, Any]) -> int | None:
 def _about_marked(warning: dict[str, Any], lines: Sequence[Line]) -> bool:
     line = line_named(lines, warning.get("path"))
     return line is None or line.marked
+
+
+def _about_reference(warning: dict[str, Any], lines: Sequence[Line]) -> bool:
+    line = line_named(lines, warning.get("path"))
+    return line is not None and line.reference
 
 
 def _found(warning: dict[str, Any], lines: Sequence[Line]) -> Caution:
