@@ -31,6 +31,8 @@ CLASSES = {  # name of the typed dictionary: the settings class, and what a func
     "PpoSettings": ("sartor.recipes.ppo", "PpoConfig", ()),
     "GrpoSettings": ("sartor.recipes.grpo", "GrpoConfig", ()),
 }
+SHARED = "TrainingSettings"  # the typed dictionary that those of TRAINED are based on
+TRAINED = tuple(f"{verb}Settings" for verb in ("Finetune", "FindLr", "Plan", "Check", "Reward", "Dpo", "Ppo", "Grpo"))
 HEAD = '''"""Keyword arguments of the functions, written from the settings by `python -m docs.site.typed_settings`.
 
 The meaning and the default of each are in `sartor VERB --help` and in the reference.
@@ -54,15 +56,35 @@ def settings_class(name: str) -> tuple[type[Config], list[str]]:
 
 def source() -> str:
     """The text of sartor/api/settings.py."""
-    return HEAD + "".join(_typed_dictionary(name) for name in CLASSES)
+    shared = _shared_fields()
+    return (
+        HEAD
+        + _body(SHARED, "What all ways of training on rows take.", shared)
+        + "".join(_typed_dictionary(name, shared) for name in CLASSES)
+    )
 
 
-def _typed_dictionary(name: str) -> str:
+def _shared_fields() -> dict[str, str]:
+    """The fields, with their types, that all of TRAINED have alike."""
+    found = [_fields(name) for name in TRAINED]
+    return {field: kind for field, kind in found[0].items() if all(each.get(field) == kind for each in found)}
+
+
+def _fields(name: str) -> dict[str, str]:
     config_class, fields = settings_class(name)
-    lines = [f"\n\nclass {name}(TypedDict, total=False):", f'    """Settings of `{_verb(config_class)}`."""', ""]
-    for field in fields:
-        lines.append(f"    {field}: {rendered(config_class.model_fields[field].annotation)}")
-    return "\n".join(lines) + "\n"
+    return {field: rendered(config_class.model_fields[field].annotation) for field in fields}
+
+
+def _typed_dictionary(name: str, shared: dict[str, str]) -> str:
+    config_class, _ = settings_class(name)
+    inherited = shared if name in TRAINED else {}
+    own = {field: kind for field, kind in _fields(name).items() if field not in inherited}
+    return _body(name, f"Settings of `{_verb(config_class)}`.", own, SHARED if inherited else "TypedDict")
+
+
+def _body(name: str, about: str, fields: dict[str, str], base: str = "TypedDict") -> str:
+    lines = [f"\n\nclass {name}({base}, total=False):", f'    """{about}"""', ""]
+    return "\n".join([*lines, *(f"    {field}: {kind}" for field, kind in fields.items())]) + "\n"
 
 
 def _verb(config_class: type[Config]) -> str:

@@ -10,6 +10,36 @@ from typing import Any, Literal, TypedDict
 Text = str | PathLike[str]
 
 
+class TrainingSettings(TypedDict, total=False):
+    """What all ways of training on rows take."""
+
+    base: Text
+    dev: Text | None
+    on_bad_row: Literal["stop", "skip"]
+    lora_rank: int
+    lora_alpha: float
+    lora_dropout: float
+    lora_targets: Sequence[Text]
+    rslora: bool
+    dora: bool
+    optimizer: Literal["adamw", "adamw8bit", "muon"]
+    learning_rate: float | None
+    schedule: Literal["cosine", "linear", "wsd", "constant"]
+    warmup_share: float
+    weight_decay: float
+    clip_norm: float
+    batch_rows: int
+    micro_batch_tokens: int
+    activation_checkpointing: bool
+    max_row_tokens: int
+    epochs: float
+    max_minutes: float | None
+    evaluations: int
+    patience: int | None
+    accept_changed_environment: bool
+    seed: int
+
+
 class ChooseSettings(TypedDict, total=False):
     """Settings of `sartor choose`."""
 
@@ -115,70 +145,20 @@ class PretrainSettings(TypedDict, total=False):
     sinks: Sequence[Literal["tensorboard", "mlflow", "wandb", "trackio"]]
 
 
-class FinetuneSettings(TypedDict, total=False):
+class FinetuneSettings(TrainingSettings, total=False):
     """Settings of `sartor finetune`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora", "none"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     best_by: Literal["loss", "score"]
     sinks: Sequence[Literal["tensorboard", "mlflow", "wandb", "trackio"]]
 
 
-class FindLrSettings(TypedDict, total=False):
+class FindLrSettings(TrainingSettings, total=False):
     """Settings of `sartor find-lr`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora", "none"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     best_by: Literal["loss", "score"]
@@ -187,35 +167,10 @@ class FindLrSettings(TypedDict, total=False):
     out: Text | None
 
 
-class PlanSettings(TypedDict, total=False):
+class PlanSettings(TrainingSettings, total=False):
     """Settings of `sartor plan`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora", "none"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     best_by: Literal["loss", "score"]
@@ -225,35 +180,10 @@ class PlanSettings(TypedDict, total=False):
     alternatives: bool
 
 
-class CheckSettings(TypedDict, total=False):
+class CheckSettings(TrainingSettings, total=False):
     """Settings of `sartor check`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora", "none"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     best_by: Literal["loss", "score"]
@@ -266,70 +196,20 @@ class ExportSettings(TypedDict, total=False):
     dtype: Literal["auto", "f32", "bf16", "f16", "q8_0"]
 
 
-class RewardSettings(TypedDict, total=False):
+class RewardSettings(TrainingSettings, total=False):
     """Settings of `sartor reward`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     centering: float
     sinks: Sequence[Literal["tensorboard", "mlflow", "wandb", "trackio"]]
 
 
-class DpoSettings(TypedDict, total=False):
+class DpoSettings(TrainingSettings, total=False):
     """Settings of `sartor dpo`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora", "none"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     format: Text | None
     parallel: Literal["ddp", "fsdp"]
     loss: Literal["sigmoid", "ipo", "hinge", "simpo", "orpo", "kto"]
@@ -343,35 +223,10 @@ class DpoSettings(TypedDict, total=False):
     sinks: Sequence[Literal["tensorboard", "mlflow", "wandb", "trackio"]]
 
 
-class PpoSettings(TypedDict, total=False):
+class PpoSettings(TrainingSettings, total=False):
     """Settings of `sartor ppo`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     reward: Sequence[Text]
     answers: int
     max_new_tokens: int
@@ -396,35 +251,10 @@ class PpoSettings(TypedDict, total=False):
     sinks: Sequence[Literal["tensorboard", "mlflow", "wandb", "trackio"]]
 
 
-class GrpoSettings(TypedDict, total=False):
+class GrpoSettings(TrainingSettings, total=False):
     """Settings of `sartor grpo`."""
 
-    base: Text
-    dev: Text | None
-    on_bad_row: Literal["stop", "skip"]
     adapter: Literal["lora", "qlora"]
-    lora_rank: int
-    lora_alpha: float
-    lora_dropout: float
-    lora_targets: Sequence[Text]
-    rslora: bool
-    dora: bool
-    optimizer: Literal["adamw", "adamw8bit", "muon"]
-    learning_rate: float | None
-    schedule: Literal["cosine", "linear", "wsd", "constant"]
-    warmup_share: float
-    weight_decay: float
-    clip_norm: float
-    batch_rows: int
-    micro_batch_tokens: int
-    activation_checkpointing: bool
-    max_row_tokens: int
-    epochs: float
-    max_minutes: float | None
-    evaluations: int
-    patience: int | None
-    accept_changed_environment: bool
-    seed: int
     reward: Sequence[Text]
     answers: int
     max_new_tokens: int

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sartor.base.errors import UsageError
 from sartor.data.extract import Document
 from sartor.retrieval.filters import checked, field_rows
-from sartor.retrieval.fusion import Candidates, Ranking
+from sartor.retrieval.fusion import Candidates
 from sartor.retrieval.postgres_schema import candidates_query, prepare_tables
 from sartor.retrieval.postgres_server import Address
 from sartor.retrieval.protocol import TextEmbedder, Where
 from sartor.retrieval.query import search_words
 from sartor.retrieval.store import Prepared, StoredChunk
+from sartor.retrieval.store_facts import StoreFacts
 from sartor.retrieval.terms import Terms
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ if TYPE_CHECKING:
 Row = tuple[Any, ...]
 
 
-class PostgresStore:
+class PostgresStore(StoreFacts):
     """One store in one database (or in the schema that `?options=-csearch_path%3DNAME,public` of the address names).
 
     Usable from several threads (which take turns) and next to other processes; a write is whole and durable when it
     returns, or it never was. Writers take turns. NUL, which PostgreSQL cannot hold, is kept as U+FFFD.
     """
+
+    kind = "database"
 
     def __init__(self, url: str, create: bool = False):
         """Connect; with `create` missing tables are made.
@@ -71,52 +73,14 @@ class PostgresStore:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    # --- what is kept with the documents ------------------------------------------------------------------------------
-
-    @property
-    def generation(self) -> int:
-        with self.reading():
-            return int(self._meta("generation") or 0)
-
-    @property
-    def ranking(self) -> Ranking:
-        with self.reading():
-            stored = self._meta("ranking")
-        return Ranking.from_json(stored) if stored else Ranking()
-
-    def set_ranking(self, ranking: Ranking) -> None:
-        with self._writing():
-            self._set_meta("ranking", ranking.to_json())
-
-    @property
-    def embedder_source(self) -> str | None:
-        """What the embedder that it was made with is opened by; None for an empty store."""
-        with self.reading():
-            return self._meta("embedder_source")
-
-    def require_embedder(self, embedder: TextEmbedder) -> None:
-        """UsageError when the store was made with another embedder: their vectors cannot be compared."""
-        with self.reading():
-            stored = self._meta("embedder")
-        if stored and stored != embedder.name:
-            raise UsageError(
-                f"this store was made with another embedding model ({stored}, not {embedder.name})",
-                where=self.location,
-                hint="use the embedding model it was made with, or index the documents into a new database",
-            )
-
     # --- writing ------------------------------------------------------------------------------------------------------
 
     def write(self, prepared: Sequence[Prepared], embedder: TextEmbedder) -> None:
         """Add or replace documents, all of them in one transaction."""
         for item in prepared:
-            if item.vectors.shape != (len(item.chunks), embedder.dimension) or not np.isfinite(item.vectors).all():
-                raise ValueError(f"{item.document.id}: vectors must be finite and [chunks, {embedder.dimension}]")
+            item.require_vectors(embedder.dimension)
         with self._writing():
-            self.require_embedder(embedder)
-            self._set_meta("embedder", embedder.name)
-            self._set_meta("embedder_source", embedder.source)
-            self._set_meta("dimension", str(embedder.dimension))
+            self._keep_embedder(embedder)
             self._delete([item.document.id for item in prepared])
             for item in prepared:
                 self._insert(item)

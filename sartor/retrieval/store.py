@@ -19,7 +19,7 @@ from sartor.data.extract import Document, Scalar
 from sartor.retrieval.chunking import Chunk
 from sartor.retrieval.database import named_errors, open_database
 from sartor.retrieval.filters import allowed_documents, field_rows
-from sartor.retrieval.fusion import Candidates, Ranking
+from sartor.retrieval.fusion import Candidates
 from sartor.retrieval.listing import DocumentEntry, documents_of, spans_of
 from sartor.retrieval.protocol import TextEmbedder, Where
 from sartor.retrieval.schema import (
@@ -32,6 +32,7 @@ from sartor.retrieval.schema import (
     text_hash,
 )
 from sartor.retrieval.snapshot import Vectors, WordScores, candidates
+from sartor.retrieval.store_facts import StoreFacts
 from sartor.retrieval.upkeep import StoreStatistics, problems_of, statistics_of
 
 SPARE_VECTORS = 10_000
@@ -52,6 +53,11 @@ class Prepared:
     vectors: np.ndarray
     chunking: str
 
+    def require_vectors(self, dimension: int) -> None:
+        """ValueError for vectors of another shape, or that are not finite."""
+        if self.vectors.shape != (len(self.chunks), dimension) or not np.isfinite(self.vectors).all():
+            raise ValueError(f"{self.document.id}: vectors must be finite and [chunks, {dimension}]")
+
 
 @dataclass(frozen=True)
 class StoredChunk:
@@ -66,11 +72,13 @@ class StoredChunk:
     text: str
 
 
-class KnowledgeStore:
+class KnowledgeStore(StoreFacts):
     """One store file; usable from several threads and next to other processes.
 
     Reads see the last committed state; a write is whole and durable when it returns, or it never was.
     """
+
+    kind = "file"
 
     def __init__(self, path: Path, create: bool = False):
         """Open `path`; with `create` a missing file is made. A file of an earlier version is brought to this one.
@@ -98,50 +106,12 @@ class KnowledgeStore:
         """The file, as a person may see it."""
         return str(self.path)
 
-    @property
-    def generation(self) -> int:
-        """Grows with every write."""
-        with self.reading():
-            return int(self._meta("generation") or 0)
-
-    @property
-    def ranking(self) -> Ranking:
-        """How a search ranks unless it is told otherwise."""
-        with self.reading():
-            stored = self._meta("ranking")
-        return Ranking.from_json(stored) if stored else Ranking()
-
-    def set_ranking(self, ranking: Ranking) -> None:
-        with self._writing():
-            self._set_meta("ranking", ranking.to_json())
-
-    @property
-    def embedder_source(self) -> str | None:
-        """What the embedder that it was made with is opened by; None for an empty store."""
-        with self.reading():
-            return self._meta("embedder_source")
-
-    def require_embedder(self, embedder: TextEmbedder) -> None:
-        """UsageError when the store was made with another embedder: their vectors cannot be compared."""
-        with self.reading():
-            stored = self._meta("embedder")
-        if stored and stored != embedder.name:
-            raise UsageError(
-                f"this store was made with another embedding model ({stored}, not {embedder.name})",
-                where=str(self.path),
-                hint="use the embedding model it was made with, or index the documents into a new file",
-            )
-
     def write(self, prepared: Sequence[Prepared], embedder: TextEmbedder) -> None:
         """Add or replace documents, all of them in one transaction."""
         for item in prepared:
-            if item.vectors.shape != (len(item.chunks), embedder.dimension) or not np.isfinite(item.vectors).all():
-                raise ValueError(f"{item.document.id}: vectors must be finite and [chunks, {embedder.dimension}]")
+            item.require_vectors(embedder.dimension)
         with self._writing():
-            self.require_embedder(embedder)
-            self._set_meta("embedder", embedder.name)
-            self._set_meta("embedder_source", embedder.source)
-            self._set_meta("dimension", str(embedder.dimension))
+            self._keep_embedder(embedder)
             for item in prepared:
                 self._delete(item.document.id)
                 self._insert(item)

@@ -1,6 +1,6 @@
-"""A brief made of rows alone, and a retriever that finds what it is told to."""
+"""A brief made of rows alone, a retriever that finds what it is told to, and tiny models and a task for whole runs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from sartor.data.records import Message, Row
 from sartor.data.scorers import scorer
 from sartor.data.task import Limits, Task
 from sartor.generation.protocol import Passage
+from tests import tiny_folders
 
 
 def make_row(number: int, question: str, answer: str, evidence: Sequence[str] = (), turns: int = 1) -> Row:
@@ -52,3 +53,18 @@ def brief() -> Callable[..., Brief]:
 @pytest.fixture
 def finding() -> type[FoundPassages]:
     return FoundPassages
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `language` and, fetched whenever documents are read, `embedding`."""
+    folder = tmp_path_factory.mktemp("models")
+    tiny_folders.language_model(folder / "language")
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_folders.use_embedder(patch, tiny_folders.embedding_model(folder / "embedding"))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folders.task(tmp_path_factory.mktemp("tasks") / "ships")

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,21 +32,6 @@ ANSWER_KEYS = {
     "id", "messages", "passages", "text", "score", "prompt_tokens", "completion_tokens", "seconds", "finish", "seed",
     "model",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with `language` and, fetched whenever documents are read, `embedding`."""
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folders.language_model(folder / "language")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_folders.use_embedder(patch, tiny_folders.embedding_model(folder / "embedding"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.task(tmp_path_factory.mktemp("tasks") / "ships")
 
 
 def config(models: Path, task: Path, out: Path, **settings: Any) -> ChooseConfig:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +18,6 @@ from sartor.choosing.inputs import NEVER, OF_KINDS, changed_inputs, keep_inputs
 from sartor.choosing.path_kinds import KINDS
 from sartor.choosing.service import ANSWERS_FILE
 from tests import tiny_folders
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folders.language_model(folder / "language")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_folders.use_embedder(patch, tiny_folders.embedding_model(folder / "embedding"))
-        yield folder
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +17,6 @@ from sartor.retrieval.path import Similar, chosen_path, open_model, open_path
 from tests import tiny_folders
 
 PATHS = ["prompt", "rag", "long-context"]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folders.language_model(folder / "language")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_folders.use_embedder(patch, tiny_folders.embedding_model(folder / "embedding"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.task(tmp_path_factory.mktemp("tasks") / "ships")
 
 
 def config(models: Path, task: Path, out: Path, **settings: Any) -> ChooseConfig:

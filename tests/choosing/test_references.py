@@ -1,6 +1,5 @@
 """What is measured beside the paths, to explain them: without passages, and with the right ones."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +14,6 @@ from sartor.choosing.references import GoldPassages, _key, references_of
 from sartor.data.task import Task
 from sartor.generation.protocol import Passage, Sampling
 from sartor.retrieval.path import PathConfig, open_model, open_path
-from tests import tiny_folders
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("models")
-    tiny_folders.language_model(folder / "language")
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_folders.use_embedder(patch, tiny_folders.embedding_model(folder / "embedding"))
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.task(tmp_path_factory.mktemp("tasks") / "ships")
 
 
 @pytest.fixture(scope="module")
