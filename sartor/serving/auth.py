@@ -5,6 +5,7 @@ import hmac
 import ipaddress
 import re
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sartor.base.errors import UsageError
@@ -50,20 +51,27 @@ class Guard:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
-        elif error := self._refusal(scope):
-            await error.response()(scope, receive, send)
+        elif (refusal := self._refusal(scope)) is not None:
+            await refusal(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    def _refusal(self, scope: Scope) -> ApiError | None:
-        if self.loopback and not is_loopback(host_name(header(scope, b"host"))):
-            return ApiError(421, "this server answers to localhost only", code="wrong_host")
+    def _refusal(self, scope: Scope) -> Response | None:
+        """What is answered instead; None lets the request through."""
+        if (wrong_host := self._wrong_host(scope)) is not None:
+            return wrong_host
         if self._check is None or scope["path"] in OPEN_PATHS or self._check.bearer(scope):
             return None
         headers = {"WWW-Authenticate": "Bearer"}
         return ApiError(
             401, "no key or a wrong one: send Authorization: Bearer KEY", code="invalid_api_key", headers=headers
-        )
+        ).response()
+
+    def _wrong_host(self, scope: Scope) -> Response | None:
+        """The refusal of a request to a local server under a foreign name."""
+        if not self.loopback or is_loopback(host_name(header(scope, b"host"))):
+            return None
+        return ApiError(421, "this server answers to localhost only", code="wrong_host").response()
 
 
 class KeyCheck:

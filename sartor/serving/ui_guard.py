@@ -6,9 +6,9 @@ from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from sartor.serving.auth import OPEN_PATHS, KeyCheck, header, host_name, is_loopback
+from sartor.serving.auth import OPEN_PATHS, Guard, header
 from sartor.serving.errors import ApiError
 
 COOKIE = "sartor_key"
@@ -17,31 +17,16 @@ STATIC = "/static/"  # holds no data of anybody
 READING = ("GET", "HEAD")
 
 
-class UiGuard:
+class UiGuard(Guard):
     """ASGI middleware: 421 for a foreign `Host` when `loopback`, 403 for a change that another site asks for, and
     without the right key the login page (to browsers that want a page) or 401.
 
     A right cookie becomes the header that the API behind it asks for.
     """
 
-    def __init__(self, app: ASGIApp, key: str | None, loopback: bool):
-        self.app, self.loopback = app, loopback
-        self._check = KeyCheck(key) if key is not None else None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self.app(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1008})
-        elif (refusal := self._refusal(scope)) is not None:
-            await refusal(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
     def _refusal(self, scope: Scope) -> Response | None:
-        """What is answered instead; None lets the request through."""
-        if self.loopback and not is_loopback(host_name(header(scope, b"host"))):
-            return ApiError(421, "this server answers to localhost only", code="wrong_host").response()
+        if (wrong_host := self._wrong_host(scope)) is not None:
+            return wrong_host
         if scope["method"] not in READING and not _is_own(scope):
             return ApiError(403, "only the pages themselves may do this", code="wrong_origin").response()
         path = scope["path"]
