@@ -71,11 +71,13 @@ def format_seconds(seconds: float) -> str:
 class Progress:
     """Counts work done towards `total` and tells how long is left.
 
-    `update(done, note)` sets the absolute amount done; `advance()` adds to it.
+    `update(done, note)` sets the absolute amount done; `advance()` adds to it. What was `done` before this command
+    began counts as done, but took none of its time.
     """
 
-    def __init__(self, label: str, total: float):
-        self.label, self.total, self.done, self.note = label, max(total, 1e-9), 0.0, ""
+    def __init__(self, label: str, total: float, done: float = 0.0):
+        self.label, self.total, self.done, self.note = label, max(total, 1e-9), done, ""
+        self.done_before = done
         self.started = time.monotonic()
         self._last_line = self.started
         self._bar: Any = None
@@ -93,16 +95,17 @@ class Progress:
             say(self._plain_line())
 
     def _plain_line(self) -> str:
-        share = min(self.done / self.total, 1.0)
-        left = (time.monotonic() - self.started) * (1 - share) / share if share > 0 else float("nan")
-        eta = f", about {format_seconds(left)} left" if share > 0 else ""
-        return f"{self.label}: {share:.0%}{eta}{'  ' + self.note if self.note else ''}"
+        eta = ""
+        if (done_now := self.done - self.done_before) > 0:
+            left = (time.monotonic() - self.started) * max(self.total - self.done, 0.0) / done_now
+            eta = f", about {format_seconds(left)} left"
+        return f"{self.label}: {min(self.done / self.total, 1.0):.0%}{eta}{'  ' + self.note if self.note else ''}"
 
 
 @contextmanager
-def progress(label: str, total: float) -> Iterator[Progress]:
-    """Show progress of `label` towards `total` units with an estimate of the time left."""
-    tracker = Progress(label, total)
+def progress(label: str, total: float, done: float = 0.0) -> Iterator[Progress]:
+    """Show progress of `label` from `done` towards `total` units with an estimate of the time left."""
+    tracker = Progress(label, total, done)
     if not sys.stderr.isatty() or not is_main():
         yield tracker
         return
@@ -114,6 +117,6 @@ def progress(label: str, total: float) -> Iterator[Progress]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )
     with Bars(*columns, console=console(), transient=True) as bars:
-        bars.add_task(label, total=tracker.total, note="")
+        bars.add_task(label, total=tracker.total, completed=done, note="")
         tracker._bar = bars
         yield tracker

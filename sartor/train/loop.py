@@ -172,8 +172,7 @@ def _train(
     """Steps from where `state` stands to the end."""
     started = time.monotonic() - state.seconds
     told = {alarm.name for alarm in alarms(state.history)}
-    with progress("training", settings.num_steps) as bar:
-        bar.update(state.step)
+    with progress("training", settings.num_steps, state.step) as bar:
         while state.step < settings.num_steps and not state.stopped_early:
             begun = time.monotonic()
             state.record(_step(model, source, loss_of, settings, optimizer, state.step))

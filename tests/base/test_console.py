@@ -1,8 +1,9 @@
-"""What is shown of a text with marks."""
+"""What is shown of a text with marks, and of the time left."""
 
 import pytest
 
-from sartor.base.console import MARKED_CONTEXT, say_marked
+from sartor.base import console
+from sartor.base.console import MARKED_CONTEXT, progress, say_marked
 
 
 def test_what_stands_between_marks_is_never_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,3 +17,22 @@ def test_what_stands_between_marks_is_never_left_out(capsys: pytest.CaptureFixtu
 def test_a_short_text_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
     say_marked("row", f"{'x' * 500} ⟦y⟧ z", "⟦", "⟧")
     assert f"{'x' * 500} ⟦y⟧ z" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("done_before", "done_now", "line"),
+    [(0, 20, "training: 20%, about 1 min 20 s left"), (60, 10, "training: 70%, about 1 min 00 s left")],
+)
+def test_time_left_counts_only_what_this_command_did(
+    done_before: int,
+    done_now: int,
+    line: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(console.time, "monotonic", lambda: now)
+    with progress("training", 100, done_before) as bar:
+        now += 20
+        bar.advance(done_now)
+    assert line in capsys.readouterr().err

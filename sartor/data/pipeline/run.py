@@ -155,8 +155,8 @@ def _run_phase(
     left = [number for number, entry in found.items() if entry is None]
     entries = {number: entry for number, entry in found.items() if entry is not None}
     work = ShardWork(phase)
-    with progress(phase.name, sum(file.text_bytes for file in files)) as bar:
-        bar.advance(sum(entry.source.text_bytes for entry in entries.values()))
+    done = sum(entry.source.text_bytes for entry in entries.values())
+    with progress(phase.name, sum(file.text_bytes for file in files), done) as bar:
         for result in engine.run(work, [phase.task(number, files[number]) for number in left]):
             entry = Entry.from_dict(result["entry"])
             entries[entry.number] = entry

@@ -97,8 +97,7 @@ def _opened(out: Path, wanted: Manifest) -> TokenShards:
 def _write(writer: ShardWriter, documents: DocumentSource, job: Job, processes: int) -> None:
     tables = documents.tables(BATCH_BYTES)
     done = sum(table["text"].nbytes for table in islice(tables, writer.batches))
-    with progress("tokenizing", documents.num_bytes) as shown:
-        shown.update(done)
+    with progress("tokenizing", documents.num_bytes, done) as shown:
         for parts in _parts(tables, job, processes):
             writer.add(parts)
             if writer.batches % NOTE_BATCHES == 0:
