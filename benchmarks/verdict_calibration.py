@@ -28,9 +28,9 @@ from sartor.base.configuration import build, load_yaml
 from sartor.base.errors import SartorError
 from sartor.choosing.choose import ChooseConfig
 from sartor.choosing.measure import read_answers, scores_of
-from sartor.choosing.race import Measured, Race
-from sartor.choosing.row_planning import rows_that_settle
-from sartor.choosing.verdict import race_of
+from sartor.choosing.verdict.race import Measured, Race
+from sartor.choosing.verdict.row_planning import rows_that_settle
+from sartor.choosing.verdict.rule import race_of
 from sartor.data.task import Task
 from sartor.evaluation.statistics import difference_interval, mean_interval
 

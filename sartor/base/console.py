@@ -117,6 +117,6 @@ def progress(label: str, total: float, done: float = 0.0) -> Iterator[Progress]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
     )
     with Bars(*columns, console=console(), transient=True) as bars:
-        bars.add_task(label, total=tracker.total, completed=done, note="")
+        bars.add_task(label, total=tracker.total, completed=int(done), note="")
         tracker._bar = bars
         yield tracker

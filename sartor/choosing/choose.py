@@ -124,9 +124,11 @@ def run(config: ChooseConfig) -> Outcome:
     from sartor.base.console import say
     from sartor.base.grid_intensity import grid_intensity
     from sartor.choosing.brief import make_brief
-    from sartor.choosing.budget import parse_budget
     from sartor.choosing.decide import write_choice
-    from sartor.choosing.fitting import Fitting
+    from sartor.choosing.fitting.budget import parse_budget
+    from sartor.choosing.fitting.course import Fitting
+    from sartor.choosing.fitting.path_kinds import KINDS
+    from sartor.choosing.fitting.workshop import Workshop
     from sartor.choosing.going_on import (
         asks_service,
         drop_changed,
@@ -135,15 +137,13 @@ def run(config: ChooseConfig) -> Outcome:
         paths_of_run,
         settings_to_go_on,
     )
-    from sartor.choosing.learning_curve import draw_curve
-    from sartor.choosing.long_context import without_what_does_not_fit
-    from sartor.choosing.path_kinds import KINDS
     from sartor.choosing.probes.probing import plan_probes, run_probes
-    from sartor.choosing.references import references_of
-    from sartor.choosing.seeds import Seeds
+    from sartor.choosing.prompted.long_context import without_what_does_not_fit
+    from sartor.choosing.retrieved.references import references_of
     from sartor.choosing.service import Service
-    from sartor.choosing.task_pairs import read_task_pairs
-    from sartor.choosing.workshop import Workshop
+    from sartor.choosing.trained.learning_curve import draw_curve
+    from sartor.choosing.trained.seeds import Seeds
+    from sartor.choosing.trained.task_pairs import read_task_pairs
     from sartor.data.task import Task
     from sartor.recipes.judge_check import JUDGEMENTS_FILE
 

@@ -11,24 +11,24 @@ from sartor.base.configuration import build, load_yaml
 from sartor.base.durable import replace_json
 from sartor.base.errors import DataError
 from sartor.base.grid_intensity import grid_intensity
-from sartor.choosing.arms_lint import lint_of_run
-from sartor.choosing.break_even import setup_cost
 from sartor.choosing.brief import Brief
 from sartor.choosing.choose import PATHS, REFERENCES, ChooseConfig
-from sartor.choosing.consequences import consequences
-from sartor.choosing.diagnosis import diagnose
-from sartor.choosing.false_measurements import warnings_of_run
+from sartor.choosing.faults.arms_lint import lint_of_run
+from sartor.choosing.faults.measurements import warnings_of_run
 from sartor.choosing.going_on import share_in_words
-from sartor.choosing.learning_curve import score_curve_again
 from sartor.choosing.measure import measured_path, read_answers, scores_of
 from sartor.choosing.price_date import old_price, price_as_json, remote_price
 from sartor.choosing.probes.findings import findings
 from sartor.choosing.report.writing import write_report
+from sartor.choosing.retrieved.diagnosis import diagnose
 from sartor.choosing.running_costs import with_running_costs
-from sartor.choosing.seeds import answer_files
 from sartor.choosing.touches import most_touches, touches
-from sartor.choosing.training_findings import scores_by_seed, training_findings
-from sartor.choosing.verdict import decide
+from sartor.choosing.trained.findings import scores_by_seed, training_findings
+from sartor.choosing.trained.learning_curve import score_curve_again
+from sartor.choosing.trained.seeds import answer_files
+from sartor.choosing.verdict.break_even import setup_cost
+from sartor.choosing.verdict.consequences import consequences
+from sartor.choosing.verdict.rule import decide
 from sartor.data.writers import write_jsonl
 from sartor.evaluation.judge import described
 from sartor.evaluation.scoring import score_replies

@@ -12,11 +12,11 @@ from sartor.base.environment import describe_environment
 from sartor.base.errors import UsageError
 from sartor.base.run_folder import RunFolder, require_free
 from sartor.choosing.brief import Brief, fingerprints
-from sartor.choosing.budget import Budget, parse_budget
 from sartor.choosing.choose import ChooseConfig
+from sartor.choosing.fitting.budget import Budget, parse_budget
+from sartor.choosing.fitting.path_kinds import KINDS, applicable_paths
+from sartor.choosing.fitting.workshop import Workshop
 from sartor.choosing.inputs import changed_inputs, inputs_without_base, path_inputs, require_same_settings
-from sartor.choosing.path_kinds import KINDS, applicable_paths
-from sartor.choosing.workshop import Workshop
 from sartor.data.task import Task
 from sartor.recipes.runs import noting_failure
 from sartor.recipes.training import held_run

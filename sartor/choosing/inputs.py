@@ -13,8 +13,8 @@ from sartor.models.hub import ModelLocation
 
 if TYPE_CHECKING:
     from sartor.choosing.choose import ChooseConfig
-    from sartor.choosing.path_kinds import PathKind
-    from sartor.choosing.workshop import Workshop
+    from sartor.choosing.fitting.path_kinds import PathKind
+    from sartor.choosing.fitting.workshop import Workshop
 
 INPUTS_FILE = "inputs.json"  # of a path: what it was fitted on
 NEVER = frozenset({"task", "out", "paths", "base", "api_key_env", "api_budget", "prices", "machine_price", "grid"}) | {

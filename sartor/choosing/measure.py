@@ -12,7 +12,7 @@ import numpy as np
 from sartor.base.console import warn
 from sartor.base.energy import EnergyMeter
 from sartor.choosing.brief import Brief
-from sartor.choosing.verdict import Measured
+from sartor.choosing.verdict.rule import Measured
 from sartor.data.writers import write_jsonl
 from sartor.evaluation.runner import ask_rows, score_answers
 from sartor.generation.protocol import Generator, Sampling

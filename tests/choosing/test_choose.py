@@ -10,8 +10,9 @@ import pytest
 
 from sartor.base.configuration import Layer, build
 from sartor.base.errors import DataError, SartorError, UsageError
-from sartor.choosing import choose, fitting, path_kinds, workshop
+from sartor.choosing import choose
 from sartor.choosing.choose import ChooseConfig, Outcome, rescore, run
+from sartor.choosing.fitting import course, path_kinds, workshop
 from sartor.choosing.measure import read_answers
 from sartor.cli.main import main
 from sartor.data.task import Task
@@ -208,7 +209,7 @@ def test_the_same_command_again_changes_nothing_and_fits_nothing(
     for name, kind in path_kinds.KINDS.items():
         refusing = replace(kind, fit=lambda *arguments, name=name: pytest.fail(f"{name} was fitted again"))
         monkeypatch.setitem(path_kinds.KINDS, name, refusing)
-    for module, name in ((fitting, "measure"), (workshop, "build_library")):
+    for module, name in ((course, "measure"), (workshop, "build_library")):
         monkeypatch.setattr(module, name, lambda *arguments, name=name: pytest.fail(f"{name} was called"))
     again = run(config(models, task, Path("run")))
     assert again.choice == first.choice and contents(copied) == before
@@ -226,16 +227,16 @@ def test_an_interrupted_run_goes_on_and_comes_to_the_same_scores(
     method: str,
     path: str,
 ) -> None:
-    work = getattr(fitting.Fitting, method)
+    work = getattr(course.Fitting, method)
 
-    def interrupted(self: fitting.Fitting, name: str) -> None:
+    def interrupted(self: course.Fitting, name: str) -> None:
         if name == path:
             raise KeyboardInterrupt
         work(self, name)
 
     settings = config(models, task, tmp_path / "run", budget="1m")
     with monkeypatch.context() as patch:
-        patch.setattr(fitting.Fitting, method, interrupted)
+        patch.setattr(course.Fitting, method, interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(settings)
     with pytest.raises(DataError, match="not measured yet|no answers"):

@@ -12,10 +12,10 @@ from sartor.base.errors import UsageError
 from sartor.base.metrics import read_metrics
 from sartor.base.run_folder import RunFolder
 from sartor.choosing.choose import ChooseConfig, run
-from sartor.choosing.fitting import Fitting
+from sartor.choosing.fitting.course import Fitting
+from sartor.choosing.fitting.path_kinds import KINDS
 from sartor.choosing.going_on import kept_share
 from sartor.choosing.inputs import NEVER, OF_KINDS, changed_inputs, keep_inputs
-from sartor.choosing.path_kinds import KINDS
 from sartor.choosing.service import ANSWERS_FILE
 from tests import tiny_folders
 

@@ -9,9 +9,9 @@ import pytest
 
 from sartor.base.configuration import Layer, build
 from sartor.base.errors import UsageError
-from sartor.choosing import long_context
 from sartor.choosing.choose import ChooseConfig, Outcome, run
 from sartor.choosing.measure import read_answers
+from sartor.choosing.prompted import long_context
 from sartor.data.task import Task
 from sartor.retrieval.path import Similar, chosen_path, open_model, open_path
 from tests import tiny_folders

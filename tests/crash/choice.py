@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import sartor.choosing.decide  # noqa: F401  imported before children are forked, which then start at once
-import sartor.choosing.fitting  # noqa: F401
+import sartor.choosing.fitting.course  # noqa: F401
 from sartor.models import hub
 from tests import tiny_folders
 from tests.crash.bench import Bench

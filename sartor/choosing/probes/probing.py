@@ -19,10 +19,11 @@ from sartor.base.console import format_seconds, say
 from sartor.base.durable import file_sha256, replace_json
 from sartor.base.errors import UsageError
 from sartor.choosing.brief import Brief, fingerprints
-from sartor.choosing.budget import parse_budget
 from sartor.choosing.choose import PROBES, ChooseConfig
+from sartor.choosing.fitting.budget import parse_budget
+from sartor.choosing.fitting.path_kinds import KINDS
+from sartor.choosing.fitting.workshop import Workshop, is_remote
 from sartor.choosing.inputs import weights_hash
-from sartor.choosing.path_kinds import KINDS
 from sartor.choosing.probes.abstaining import own_phrase
 from sartor.choosing.probes.edits import Edit, automatic_edits
 from sartor.choosing.probes.findings import FOLDER, result_file
@@ -32,7 +33,6 @@ from sartor.choosing.probes.freshness import MOST_EDITS, probe_freshness
 from sartor.choosing.probes.paraphrase_file import read_paraphrases
 from sartor.choosing.probes.probed_path import Finding, ProbedPath
 from sartor.choosing.probes.robustness import MOST_ROWS, probe_robustness
-from sartor.choosing.workshop import Workshop, is_remote
 from sartor.data.extract import Document, read_documents
 from sartor.generation.local import LocalModel
 from sartor.generation.protocol import Generator
