@@ -1,6 +1,6 @@
 """Sartor: language models, made to measure.
 
-The verbs of the command line are functions here, with the same names and settings:
+Most verbs of the command line are functions here, with the same settings:
 
     import sartor
 
