@@ -12,6 +12,7 @@ from sartor.base.durable import file_sha256
 from sartor.base.errors import DataError
 from sartor.data.answer_length import answer_tokens
 from sartor.data.chat import ChatFormat
+from sartor.data.folder_walk import walk
 from sartor.data.leaks import LeakReport, check_leaks, without_leaks
 from sartor.data.records import Row
 from sartor.data.task import Task
@@ -47,6 +48,7 @@ def make_brief(task: Task, base: str) -> Brief:
     leaks = check_leaks(task)
     tell = warn if leaks.exact or leaks.near else say
     tell(leaks.text())
+    _tell_of_shared_groups(task)
     train, dev = without_leaks(task.train, leaks), without_leaks(task.dev, leaks)
     if not train or not dev:
         raise DataError(
@@ -56,6 +58,18 @@ def make_brief(task: Task, base: str) -> Brief:
         )
     chat = ChatFormat(load_tokenizer(resolve(base)))
     return Brief(task, tuple(train), tuple(dev), task.test, leaks, answer_tokens([*train, *dev], chat))
+
+
+def _tell_of_shared_groups(task: Task) -> None:
+    """Warn of groups in several files: who learnt one row of a group may know the answers of the others."""
+    test, dev, train = ({row.group for row in rows} for rows in (task.test, task.dev, task.train))
+    for groups, where, what in (
+        (test & (train | dev), "test and in train or dev", "scores may be too high"),
+        (dev & train, "dev and in train", "what is chosen on dev rows may only be what was learnt by heart"),
+    ):
+        if groups:
+            names = ", ".join(sorted(groups)[:3]) + (", …" if len(groups) > 3 else "")
+            warn(f"{len(groups):,} groups have rows in {where} ({names}): {what}")
 
 
 def fingerprints(task: Task) -> dict[str, str]:
@@ -69,7 +83,8 @@ def fingerprints(task: Task) -> dict[str, str]:
     scorer = task.scorer.name if judge is None else f"{task.scorer.name} {judge.identity}"
     found = {"rows": hashlib.sha256(json.dumps([task.instruction, scorer, rows]).encode()).hexdigest()}
     if task.documents is not None:
-        found["documents"] = _files_sha256(task.folder, sorted(task.documents.rglob("*")))
+        files = [file for file, problem in walk(task.documents) if problem is None]
+        found["documents"] = _files_sha256(task.folder, files)
     if task.preferences is not None:
         found["preferences"] = _files_sha256(task.folder, [task.preferences])
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sartor.base.configuration import build, load_yaml
+from sartor.base.console import warn
 from sartor.base.durable import replace_json
 from sartor.base.errors import DataError
 from sartor.base.grid_intensity import grid_intensity
@@ -15,6 +16,7 @@ from sartor.choosing.brief import Brief
 from sartor.choosing.choose import PATHS, REFERENCES, ChooseConfig
 from sartor.choosing.faults.arms_lint import lint_of_run
 from sartor.choosing.faults.measurements import warnings_of_run
+from sartor.choosing.fitting.workshop import is_remote
 from sartor.choosing.going_on import share_in_words
 from sartor.choosing.measure import measured_path, read_answers, scores_of
 from sartor.choosing.price_date import old_price, price_as_json, remote_price
@@ -94,6 +96,10 @@ def score_again(run: Path, brief: Brief) -> list[str]:
     files = {name: answer_files(run, name) for name in names}
     kept = {name: (*files[name], run / "paths" / name / "measured.json") for name in names}
     missing = [name for name in names if not all(file.is_file() for file in kept[name])]
+    for name in [each for each in missing if is_remote(each) and len(missing) < len(names)]:
+        warn(f"{name} is left out: it has not answered the test rows")  # its service may be gone for good
+        missing.remove(name)
+        names.remove(name)
     if missing or not names:
         what = f"not measured yet: {', '.join(missing)}" if missing else "there are no answers to score"
         raise DataError(what, where=str(run), hint="finish `sartor choose` first")

@@ -17,6 +17,7 @@ from sartor.choosing.fitting.budget import Budget, parse_budget
 from sartor.choosing.fitting.path_kinds import KINDS, applicable_paths
 from sartor.choosing.fitting.workshop import Workshop
 from sartor.choosing.inputs import changed_inputs, inputs_without_base, path_inputs, require_same_settings
+from sartor.choosing.measure import read_answers
 from sartor.data.task import Task
 from sartor.recipes.runs import noting_failure
 from sartor.recipes.training import held_run
@@ -66,6 +67,10 @@ def paths_of_run(config: ChooseConfig, task: Task) -> list[str]:
     fitted = [name for name, kind in KINDS.items() if not kind.reference and _is_fitted(Path(config.out), name)]
     kept = [name for name in fitted if name not in asked]
     for name in list(kept):
+        if KINDS[name].remote and not is_measured(Path(config.out), name):
+            warn(f"{name}, which this run has, is left out: it has not answered the test rows; --paths {name} goes on")
+            kept.remove(name)
+            continue
         try:
             applicable_paths(config.model_copy(update={"paths": [name]}), task)
         except UsageError as error:
@@ -93,8 +98,12 @@ def asks_service(config: ChooseConfig, brief: Brief, names: Sequence[str]) -> bo
 
 
 def is_measured(run: Path, name: str) -> bool:
-    """Whether the path's answers to the test rows are there, and what they took."""
-    return (run / "paths" / name / "measured.json").is_file() and (run / "answers" / f"{name}.jsonl").is_file()
+    """Whether the path's answers to the test rows are there, and what they took. What a service did not answer, it may
+    answer when it is asked again; what it did answer is kept and not paid for twice."""
+    file = run / "answers" / f"{name}.jsonl"
+    if not (run / "paths" / name / "measured.json").is_file() or not file.is_file():
+        return False
+    return not KINDS[name].remote or all(answer["finish"] != "error" for answer in read_answers(file))
 
 
 def kept_share(folder: RunFolder, config: ChooseConfig, num_paths: int) -> Budget:

@@ -123,10 +123,11 @@ class Task:
         rows = [*self.train, *self.dev, *self.test]
         origin = {"file": "from a file", "train": "split from train by group", "none": "no dev rows"}
         splits = f"{len(self.train):,} train, {len(self.dev):,} dev ({origin[self.dev_origin]})"
+        kept_together = "; rows of one group never straddle train and dev" if self.dev_origin == "train" else ""
         words = sorted(len(row.answers[0].split()) for row in rows)
         sentences = [
             f"Task {self.name}: {splits} and {len(self.test):,} test rows.",
-            f"{len({row.group for row in rows}):,} groups; rows of one group never straddle train and dev.",
+            f"{len({row.group for row in rows}):,} groups{kept_together}.",
             f"Words in an answer: {statistics.median(words):g} at the median, {words[-1]:,} at most; "
             f"{_share(sum(len(row.answers) > 1 for row in rows), len(rows))} of rows accept more than one.",
             f"Scored by {self.scorer.name}. {self.scorer.description}",

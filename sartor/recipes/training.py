@@ -12,7 +12,7 @@ from transformers import PreTrainedModel
 from sartor.adapters.lora import LoraSettings, add_lora
 from sartor.adapters.quantized import quantize_base
 from sartor.adapters.store import adapter_files, load_adapter, read_settings
-from sartor.base.configuration import Config, dump_yaml
+from sartor.base.configuration import Config, build, dump_yaml, load_yaml
 from sartor.base.console import say, warn
 from sartor.base.device import compute_dtype, device
 from sartor.base.distributed import barrier, is_main
@@ -32,6 +32,7 @@ from sartor.train.parallel import place
 from sartor.train.run_report import REPORT, write_run_report
 
 RESULT_FILE = "result.json"
+PLACES = ("out", "data", "dev", "base", "task")  # settings that name a file or folder
 ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
 
 
@@ -40,12 +41,26 @@ def check_run(config: Config, out: str) -> None:
     settings = Path(out) / "config.yaml"
     if not settings.is_file():
         require_free(Path(out))
-    elif settings.read_bytes() != dump_yaml(config).encode():
+    elif settings.read_bytes() != dump_yaml(config).encode() and not _is_same(settings, config):
         raise UsageError(
             "this run was begun with other settings",
             where=str(settings),
             hint="choose another --out, or give the same settings to resume",
         )
+
+
+def _is_same(settings: Path, config: Config) -> bool:
+    """Whether the kept settings are these, apart from how places are written: runs/a, ./runs/a or from the root."""
+    try:
+        kept = build(type(config), load_yaml(settings))
+    except UsageError:
+        return False
+    return _with_whole_places(kept) == _with_whole_places(config)
+
+
+def _with_whole_places(config: Config) -> dict[str, Any]:
+    values = config.model_dump()
+    return values | {name: str(Path(values[name]).resolve()) for name in PLACES if isinstance(values.get(name), str)}
 
 
 @contextmanager

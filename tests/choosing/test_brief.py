@@ -70,3 +70,32 @@ def test_the_fingerprint_is_of_all_that_answers_and_scores_depend_on(tmp_path: P
         change("dev.jsonl", row),
     ]
     assert len({same, *changed}) == 1 + len(changed)
+
+
+def test_hidden_files_are_no_documents(tmp_path: Path) -> None:
+    task = Task.load(tiny_folders.task(tmp_path / "task"))
+    before = fingerprints(task)
+    assert task.documents is not None
+    (task.documents / ".DS_Store").write_text("seen")
+    (task.documents / ".git").mkdir()
+    (task.documents / ".git" / "index").write_text("kept")
+    assert fingerprints(task) == before
+    (task.documents / "new.md").write_text("a document")
+    assert fingerprints(task) != before
+
+
+@pytest.mark.parametrize(
+    ("split", "told"), [("test", "have rows in test and in train or dev"), ("dev", "have rows in dev and in train")]
+)
+def test_a_group_in_two_files_is_told(
+    tmp_path: Path, split: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tiny_folders.task(tmp_path / "task")
+    rows = [{"question": f"who sails the {n} boat", "answer": "north", "group": f"g{n}"} for n in range(4)]
+    (folder / f"{split}.jsonl").unlink(missing_ok=True)
+    tiny_folders.write_rows(folder / f"{split}.jsonl", rows)
+    asked_otherwise = [row | {"question": f"if you know, tell me: {row['question']}, please"} for row in rows[:2]]
+    train = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
+    tiny_folders.write_rows(folder / "train.jsonl", [*train, *asked_otherwise])
+    make_brief(Task.load(folder), str(tiny_folders.language_model(tmp_path / "model")))
+    assert f"2 groups {told} (g0, g1)" in " ".join(capsys.readouterr().err.split())

@@ -1,5 +1,6 @@
 """Going on with a run: a path that comes in later costs only itself, and what has changed is done again, no more."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -11,11 +12,12 @@ from sartor.base.configuration import Layer, build
 from sartor.base.errors import UsageError
 from sartor.base.metrics import read_metrics
 from sartor.base.run_folder import RunFolder
-from sartor.choosing.choose import ChooseConfig, run
+from sartor.choosing.choose import ChooseConfig, rescore, run
 from sartor.choosing.fitting.course import Fitting
 from sartor.choosing.fitting.path_kinds import KINDS
 from sartor.choosing.going_on import kept_share
 from sartor.choosing.inputs import NEVER, OF_KINDS, changed_inputs, keep_inputs
+from sartor.choosing.measure import read_answers
 from sartor.choosing.service import ANSWERS_FILE
 from tests import tiny_folders
 
@@ -116,6 +118,44 @@ def test_a_remote_model_comes_in_later_and_is_known_from_then_on(
         assert {each["model"] for each in service.asked[asked:]} == {"another"}
         assert other["how"]["test_touches"] == {"prompt": 1, "api": 2} and other["test_touched"] == 2
         assert path(other, "prompt") == path(added, "prompt")
+
+
+def test_what_a_service_did_not_answer_is_asked_again_and_nothing_else(
+    models: Path, task: Path, worked_on: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if "proxy" in name.lower()]:
+        monkeypatch.delenv(name)
+    asked = [json.loads(line)["question"] for line in (task / "test.jsonl").read_text().splitlines()]
+    with tiny_folders.service() as service:
+        remote = {"api": "m", "api_base_url": service.url}
+        service.failing.add(asked[1])
+        choose(models, task, paths=["prompt", "api"], **remote)
+        assert [answer["finish"] == "error" for answer in answers(task)] == [each == asked[1] for each in asked]
+        service.failing.clear()
+        service.asked.clear()
+        worked_on.clear()
+        choose(models, task, paths=["prompt", "api"], **remote)
+        assert worked_on == ["measure api"] and all(answer["finish"] != "error" for answer in answers(task))
+        assert {each["messages"][-1]["content"] for each in service.asked} == {asked[1]}
+        choose(models, task, paths=["prompt", "api"], **remote)
+        assert worked_on == ["measure api"]
+
+
+def answers(task: Path) -> list[dict[str, Any]]:
+    return read_answers(task.parent / "run" / "answers" / "api.jsonl")
+
+
+def test_a_service_that_is_gone_for_good_does_not_keep_the_others_back(
+    models: Path, task: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    choose(models, task, paths=["prompt"])
+    dead = task.parent / "run" / "paths" / "api"
+    shutil.copytree(task.parent / "run" / "paths" / "prompt", dead)  # fitted, and not measured
+    (dead / "measured.json").unlink()
+    remote = {"api": "m", "api_base_url": "http://127.0.0.1:9/v1"}
+    assert names(choose(models, task, paths=["prompt"], **remote)) == ["prompt"]
+    assert "api, which this run has, is left out" in " ".join(capsys.readouterr().err.split())
+    assert names(rescore(task.parent / "run").choice) == ["prompt"]
 
 
 def test_changed_documents_are_measured_again_where_they_are_read(

@@ -91,6 +91,15 @@ def test_the_same_command_again_answers_from_the_folder(
     assert run(settings) == result
 
 
+def test_the_same_places_written_otherwise_are_the_same_settings(
+    finished: tuple[FinetuneConfig, TrainingResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, result = finished
+    monkeypatch.chdir(Path(settings.data).parent)
+    monkeypatch.setattr("sartor.recipes.training.load_packed", None)  # nothing is trained
+    assert run(settings.model_copy(update={"data": f"./{Path(settings.data).name}"})) == result
+
+
 def test_other_settings_are_refused(finished: tuple[FinetuneConfig, TrainingResult]) -> None:
     settings, _ = finished
     with pytest.raises(UsageError, match="begun with other settings"):

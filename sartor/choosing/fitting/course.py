@@ -10,7 +10,7 @@ from sartor.base.console import format_seconds, say
 from sartor.base.durable import replace_json
 from sartor.choosing.faults.arms_lint import keep_conditions
 from sartor.choosing.fitting.budget import Budget, Share
-from sartor.choosing.fitting.path_kinds import KINDS
+from sartor.choosing.fitting.path_kinds import KINDS, PathKind
 from sartor.choosing.fitting.tries import TRIES_FILE, Tries
 from sartor.choosing.fitting.workshop import Workshop
 from sartor.choosing.going_on import is_measured
@@ -20,6 +20,7 @@ from sartor.choosing.measure import measure
 from sartor.choosing.prompted.long_context import seconds_to_read
 from sartor.choosing.retrieved.references import generator_of
 from sartor.choosing.touches import note_touch
+from sartor.choosing.trained.retraining import first_seconds
 from sartor.generation.answer_cache import Traffic
 from sartor.models.hub import locate
 from sartor.retrieval.path import FILE_NAME, PathConfig, open_path
@@ -46,16 +47,17 @@ class Fitting:
         self.worked = True
         keep_inputs(folder, path_inputs(self.shop, kind))
         library = self.shop.library if kind.retrieves else None
-        shared = self.shop.library_seconds("seconds") if library else 0.0
+        shared = self.shop.library_seconds if library else 0.0
         tries = Tries(folder / TRIES_FILE)
         traffic = self._traffic_since_begun(name)
+        self._open_for(kind)
         share = Share(self.budget.seconds, shared + _seconds_before(folder, tries), self._charged(traffic), tries)
         try:
             path, tried = kind.fit(self.shop, name, folder, share)
         except BaseException:
             replace_json(folder / INTERRUPTED_FILE, {"seconds": share.spent - shared})
             raise
-        seconds = share.spent
+        seconds = max(share.spent, first_seconds(folder))  # a training that was killed and went on knows its own time
         facts = {
             "setup_seconds": seconds,
             "setup_paid": traffic().paid,
@@ -94,6 +96,13 @@ class Fitting:
         )
         replace_json(folder / "measured.json", asdict(usage))
 
+    def _open_for(self, kind: PathKind) -> None:
+        """Open what several paths ask, before the clock of the first of them runs."""
+        if not kind.trained:
+            self.shop.model(kind.name)
+        if kind.searches_examples:
+            self.shop.similar(1)
+
     def _traffic_since_begun(self, name: str) -> Callable[[], Traffic]:
         """What fitting the path has sent to the remote model so far, and paid, interrupted work counted in."""
         service, file = self.shop.service, self.shop.path_folder(name) / TRAFFIC_FILE
@@ -124,10 +133,10 @@ class Fitting:
         if KINDS[name].reference:
             return None
         if KINDS[name].retrieves:
-            return self.shop.library_seconds("index_seconds") / max(self.shop.library.documents, 1)
+            return self.shop.document_seconds
         if KINDS[name].reads_documents:
             return seconds_to_read(self.shop.path_folder(name))
-        return setup_seconds if name.startswith("finetune") else None
+        return setup_seconds if KINDS[name].trained else None
 
 
 def _seconds_before(folder: Path, tries: Tries) -> float:

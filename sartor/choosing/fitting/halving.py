@@ -19,13 +19,14 @@ FIRST_ROWS = 16  # assumed: fewer cannot tell 2 right from 4 right of a weak set
 class Trials(Generic[Candidate]):
     """Scores of candidates on the first of `num_rows` rows, each asked once.
 
-    `score(candidate, first, last)` gives the scores of the rows `first` to `last` - 1. They are kept in `tries`, where
-    a candidate is known by what `about` says of it.
+    `score(candidate, first, last)` gives the scores of the rows `first` to `last` - 1, None for a row to be asked again
+    another time, which counts as wrong until then. Whole ones are kept in `tries`, where a candidate is known by what
+    `about` says of it.
     """
 
     def __init__(
         self,
-        score: Callable[[Candidate, int, int], list[float]],
+        score: Callable[[Candidate, int, int], list[float | None]],
         num_rows: int,
         tries: Tries | None = None,
         about: Callable[[Candidate], object] = lambda candidate: candidate,
@@ -40,8 +41,11 @@ class Trials(Generic[Candidate]):
         known = self.scores.setdefault(candidate, [])
         first = len(known)
         if first < rows:
-            done = self.tries.once(lambda: self.score(candidate, first, rows), *self._key(candidate, first, rows))
-            known += done.value
+            key = self._key(candidate, first, rows)
+            done = self.tries.once(
+                lambda: self.score(candidate, first, rows), *key, keep=lambda scores: None not in scores
+            )
+            known += [0.0 if score is None else score for score in done.value]
             self._seconds[candidate] = self._seconds.get(candidate, 0.0) + done.seconds
 
     def _key(self, candidate: Candidate, first: int, last: int) -> tuple[object, ...]:

@@ -46,6 +46,14 @@ class PathKind:
         return REMOTE in self.needs
 
     @property
+    def trained(self) -> bool:
+        return self.fit in (fit_finetune, fit_finetune_with_retrieval, fit_aligned)
+
+    @property
+    def searches_examples(self) -> bool:
+        return self.fit is fit_prompt
+
+    @property
     def about_pairs(self) -> bool:
         return PREFERENCES in self.needs
 

@@ -39,19 +39,19 @@ class Tries:
     def knows(self, *about: object) -> bool:
         return _key(about) in self._done
 
-    def once(self, work: Callable[[], Any], *about: object) -> Done:
+    def once(self, work: Callable[[], Any], *about: object, keep: Callable[[Any], bool] = lambda value: True) -> Done:
         """What `work` gives (a value that JSON can hold), or gave when it was done before. `about` says by their
-        `repr` all that it depends on."""
+        `repr` all that it depends on. A run that goes on does again what `keep` did not want to be kept."""
         key = _key(about)
         if key not in self._done:
             started = time.monotonic()
             value = work()
-            self._keep(key, Done(value, time.monotonic() - started))
+            self._note(key, Done(value, time.monotonic() - started), keep(value))
         return self._done[key]
 
-    def _keep(self, key: str, done: Done) -> None:
+    def _note(self, key: str, done: Done, lasting: bool) -> None:
         self._done[key] = done
-        if self._file is not None:
+        if self._file is not None and lasting:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             with MetricsLog(self._file) as log:
                 log.append({"about": key, "value": done.value, "seconds": done.seconds})

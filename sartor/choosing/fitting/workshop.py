@@ -27,7 +27,7 @@ from sartor.retrieval.path import FILE_NAME, Knowledge, PathConfig, Similar
 from sartor.retrieval.search import StoreRetriever
 from sartor.retrieval.similar_examples import DENSE_WEIGHT
 
-LIBRARY_FILE = "library.json"  # how long the documents took when they were indexed first
+LIBRARY_FILE = "library.json"  # how long the documents took to be indexed
 INDEXING_PART = 0.25  # of a path's time, within which passages of another size are indexed too (assumed)
 
 
@@ -78,14 +78,26 @@ class Workshop:
             self._library = build_library(
                 self.brief, self.folder.path, INDEXING_PART * self.share_seconds, self.config.rerank
             )
-            if not (self.folder.path / LIBRARY_FILE).is_file():
-                took = {"seconds": time.monotonic() - started, "index_seconds": self._library.index_seconds}
-                self.folder.write_json(LIBRARY_FILE, took)
+            self._keep_times(time.monotonic() - started, self._library)
         return self._library
 
-    def library_seconds(self, part: str) -> float:
-        """What the documents took when they were indexed first: in all (`seconds`), or `index_seconds` of it."""
-        return float(self.folder.read_json(LIBRARY_FILE)[part])
+    def _keep_times(self, seconds: float, library: Library) -> None:
+        """Of the longest indexing: one that found most of them indexed does not tell what they take."""
+        file = self.folder.path / LIBRARY_FILE
+        if not file.is_file() or self.folder.read_json(LIBRARY_FILE)["index_seconds"] < library.index_seconds:
+            took = {"seconds": seconds, "index_seconds": library.index_seconds, "documents": library.documents}
+            self.folder.write_json(LIBRARY_FILE, took)
+
+    @property
+    def library_seconds(self) -> float:
+        """What it took to index the documents and to choose how they are searched."""
+        return float(self.folder.read_json(LIBRARY_FILE)["seconds"])
+
+    @property
+    def document_seconds(self) -> float:
+        """What it takes to index one document."""
+        took = self.folder.read_json(LIBRARY_FILE)
+        return float(took["index_seconds"]) / max(took["documents"], 1)
 
     @property
     def knowledge(self) -> Knowledge:

@@ -27,6 +27,7 @@ HINTS = (
 )
 SAMPLING = Sampling(max_new_tokens=200, temperature=0.7)
 MOST_CHARACTERS = 1_000
+NOT_ANSWERED = "not answered"
 SHOWN_CHARACTERS = 300  # of a question or an answer
 LEAD = re.compile(
     r"^[\s*#_]*(?:(?:here is|here's)[^:\n]*|(?:new |system |better )*(?:instructions?|prompt))[\s*_]*:[\s*_]*",
@@ -62,7 +63,8 @@ def write_instructions(
         else:
             left_out[problem] += 1
     written = Written(tuple(found), dict(left_out))
-    replace_json(file, {"instructions": list(written.instructions), "left_out": written.left_out})
+    if NOT_ANSWERED not in left_out:  # else they are asked for again when the run goes on
+        replace_json(file, {"instructions": list(written.instructions), "left_out": written.left_out})
     why = "".join(f", {count} {problem}" for problem, count in left_out.items())
     say(f"{name}: {len(found)} of {len(requests)} instructions that the model wrote can be tried{why}")
     return written
@@ -86,7 +88,7 @@ def request(task: Task, examples: Sequence[tuple[str, str]], hint: str) -> Conve
 def usable(reply: Reply, present: str) -> tuple[str, str | None]:
     """The instruction in a reply, and why it cannot be used (None: it can)."""
     if reply.finish == "error":
-        return "", "not answered"
+        return "", NOT_ANSWERED
     text = _bare(reply.text)
     if reply.finish == "length":
         return text, "cut off"

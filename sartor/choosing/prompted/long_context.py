@@ -128,7 +128,7 @@ def documents_trials(
     """Scores of prompts with all documents in front of their instruction."""
     whole = prompt_trials(brief, inner, name, seed)
 
-    def score(prompt: Prompt, first: int, last: int) -> list[float]:
+    def score(prompt: Prompt, first: int, last: int) -> list[float | None]:
         in_front = with_documents(documents, prompt.instruction)
         return whole.score(replace(prompt, instruction=in_front), first, last)
 

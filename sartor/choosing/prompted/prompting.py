@@ -102,7 +102,7 @@ def prompt_trials(brief: Brief, inner: Generator, name: str, seed: int, tries: T
     """Scores of prompts on dev rows, in the order of `dev_rows`."""
     rows = dev_rows(brief, seed)
 
-    def score(prompt: Prompt, first: int, last: int) -> list[float]:
+    def score(prompt: Prompt, first: int, last: int) -> list[float | None]:
         label = f"{name}: {prompt.setting}" + (f", rows {first + 1} to {last}" if first else "")
         return dev_scores(brief, prompt.over(inner), rows[first:last], label)
 
@@ -195,12 +195,13 @@ def pick_examples(rows: Sequence[Row], number: int, seed: int) -> tuple[tuple[st
     return tuple((shuffled[index].question, shuffled[index].answers[0]) for index in order[:number])
 
 
-def dev_scores(brief: Brief, generator: Generator, rows: Sequence[Row], label: str) -> list[float]:
-    """The score of each row; one without an answer, such as a prompt that is too long, counts as wrong."""
+def dev_scores(brief: Brief, generator: Generator, rows: Sequence[Row], label: str) -> list[float | None]:
+    """The score of each row; one without an answer, such as a prompt that is too long, counts as wrong. None for what
+    a service did not answer, which it may do when it is asked again."""
     sampling = Sampling(max_new_tokens=brief.max_new_tokens)
     answers = answer_rows(generator, rows, brief.task.scorer, sampling, label)
-    scores = [answer.score or 0.0 for answer in answers]
-    say(f"{label}: {mean(scores):.3f} on {len(answers)} dev rows{_without(answers)}")
+    scores = [None if answer.finish == "error" and answer.hosts else answer.score or 0.0 for answer in answers]
+    say(f"{label}: {mean(score or 0.0 for score in scores):.3f} on {len(answers)} dev rows{_without(answers)}")
     return scores
 
 

@@ -66,7 +66,7 @@ def retrieval_trials(shop: "Workshop", name: str, tries: Tries) -> Trials[Retrie
     """Scores of retrievals on dev rows, in the order in which prompts are tried on them."""
     rows = dev_rows(shop.brief, shop.config.seed)
 
-    def score(retrieval: Retrieval, first: int, last: int) -> list[float]:
+    def score(retrieval: Retrieval, first: int, last: int) -> list[float | None]:
         label = f"{name}: {_setting(retrieval, shop.library)}" + (f", rows {first + 1} to {last}" if first else "")
         return dev_scores(shop.brief, retrieval.over(shop.model(name), shop.library), rows[first:last], label)
 

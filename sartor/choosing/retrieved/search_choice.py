@@ -159,6 +159,8 @@ class _Builder:
     def choose(self, sizes: Sequence[int], tried: list[Tried]) -> tuple[list[Search], dict[int, float], list[Tried]]:
         """The searches that stay, the best first; how much the first finds with each number of passages; all tried."""
         if not self.rows:
+            if self.reranker:
+                warn("--rerank is not used: no dev or train row names the documents that hold its answer")
             weights = (DEFAULT_DENSE_WEIGHT, 0.0, 1.0)
             return [Search(size, Ranking.of_weight(weight)) for size in sizes for weight in weights], {}, tried
         measured = [self._measure(size) for size in sizes]

@@ -86,16 +86,14 @@ def _draw(shop: Workshop, name: str, path: Path) -> None:
 
 def nested_parts(groups: Sequence[str], parts: Sequence[float], seed: int) -> list[list[int]]:
     """Row numbers of each part, in the rows' order; a larger part holds the smaller ones, and a group is whole in it.
-    `parts` rise; each has its share of the rows, to within a group."""
+    `parts` rise; each has its share of the rows, to within a group. A part that is as large as another, or as all rows,
+    since a group is large, is left out."""
     order = sorted(set(groups))
     random.Random(seed).shuffle(order)
     place = {group: number for number, group in enumerate(order)}
     drawn = sorted(range(len(groups)), key=lambda index: place[groups[index]])
-    found = []
-    for part in parts:
-        last = place[groups[drawn[max(round(part * len(groups)), 1) - 1]]]
-        found.append([index for index, group in enumerate(groups) if place[group] <= last])
-    return found
+    ends = {place[groups[drawn[max(round(part * len(groups)), 1) - 1]]] for part in parts} - {len(order) - 1}
+    return [[index for index, group in enumerate(groups) if place[group] <= last] for last in sorted(ends)]
 
 
 def _answer(shop: Workshop, name: str, config: PathConfig, asked: Sequence[Row], size: int, scored_on: str) -> None:
@@ -119,14 +117,20 @@ def _answers(path: Path, size: int) -> Path:
 
 def score_curve_again(path: Path, brief: Brief) -> None:
     """Score what the trainings of the curve said with the task's present scorer."""
-    known = {row.id: row for row in (*brief.dev, *brief.test)}
-    for size in _kept(path).get("rows", []):
+    kept = _kept(path)
+    known = {row.id: row for row in _scored_rows(kept, brief)}
+    for size in kept.get("rows", []):
         answers = read_answers(_answers(path, size))
         given = [answer for answer in answers if answer["finish"] != "error" and answer["id"] in known]
         rows, texts = [known[answer["id"]] for answer in given], [answer["text"] for answer in given]
         for answer, scored in zip(given, score_replies(brief.task.scorer, rows, texts, "the curve"), strict=True):
             answer |= {"score": scored.score, "error": scored.error}
         write_jsonl(_answers(path, size), answers)
+
+
+def _scored_rows(kept: dict[str, Any], brief: Brief) -> Sequence[Row]:
+    """The rows that the trainings of a kept curve were asked: a dev row and a test row may have the same id."""
+    return brief.test if kept.get("scored_on") == TEST else brief.dev
 
 
 def _kept(path: Path) -> dict[str, Any]:
@@ -147,7 +151,7 @@ def curve_as_json(
     if not kept:
         return {}
     answers = [read_answers(_answers(path, size)) for size in kept["rows"]]
-    group_of = {row.id: row.group for row in (*brief.dev, *brief.test)}
+    group_of = {row.id: row.group for row in _scored_rows(kept, brief)}
     scores = np.array([scores_of(each) for each in answers])
     whole = ~np.isnan(scores).any(0)
     scores = scores[:, whole]

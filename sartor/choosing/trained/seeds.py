@@ -40,8 +40,9 @@ class Seeds:
 
     def __init__(self, shop: Workshop, names: Sequence[str]):
         self.shop = shop
-        more = shop.config.seeds > 1
-        self.names = [name for name in names if more and is_trained(shop.path_folder(name))]
+        trained = [name for name in names if is_trained(shop.path_folder(name))]
+        # A path that was begun with more seeds is brought to an end: it has none that is served before.
+        self.names = [name for name in trained if shop.config.seeds > 1 or kept_seeds(shop.path_folder(name))]
 
     def train(self) -> bool:
         """Train what is not trained yet and choose which of each path's trainings is served; tells the time
@@ -106,7 +107,8 @@ class Seeds:
     def _dev_score(self, name: str, config: PathConfig, folder: Path, seed: int) -> float:
         rows = dev_rows(self.shop.brief, self.shop.config.seed)
         generator = open_path(config, folder).generator
-        return float(np.mean(dev_scores(self.shop.brief, generator, rows, f"{name}, seed {seed}")))
+        scores = dev_scores(self.shop.brief, generator, rows, f"{name}, seed {seed}")
+        return float(np.mean([score or 0.0 for score in scores]))
 
     def _serve_the_best(self, name: str) -> None:
         """Let the path be its training with the best dev score, the first of equal ones. Answers that were measured

@@ -11,6 +11,7 @@ from sartor.base.metrics import read_metrics
 from sartor.choosing.fitting.budget import Share
 from sartor.choosing.fitting.workshop import Workshop
 from sartor.choosing.prompted.prompting import Tried, dev_rows
+from sartor.choosing.retrieved.library import Search
 from sartor.choosing.trained.rate import learning_rate
 from sartor.choosing.trained.scored_questions import scored_questions
 from sartor.data.records import Conversation, Message, Row
@@ -49,10 +50,13 @@ def fit_finetune_with_retrieval(
 ) -> tuple[PathConfig, list[Tried]]:
     """Train on question, retrieved passages and answer (RAFT, 2403.10131): the passage that holds the answer is among
     distractors, except in a share of the rows, where it is taken out. As many passages a row as retrieval chose; rows
-    with passages are long, so a step has fewer of them."""
+    with passages are long, so a step has fewer of them. No cross-encoder reads what is learnt from: for all train rows
+    that takes longer than the training."""
     brief, knowledge, chance = shop.brief, shop.knowledge, random.Random(shop.config.seed)
     rows = [*brief.train, *held_out_rows(shop)]
-    found = shop.retriever.retrieve([with_key_terms(row.messages) for row in rows], CANDIDATES)
+    search = Search.of(knowledge)
+    retriever = shop.library.retriever_of(replace(search, ranking=replace(search.ranking, rerank=None)))
+    found = retriever.retrieve([with_key_terms(row.messages) for row in rows], CANDIDATES)
     train = [
         _over(row, training_passages(row, each, knowledge.passages, chance), knowledge)
         for row, each in zip(brief.train, found, strict=False)

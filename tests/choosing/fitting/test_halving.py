@@ -1,12 +1,14 @@
 """The best of many settings: what survives, what it costs, and what time allows."""
 
 import time
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sartor.choosing.fitting.budget import Share
 from sartor.choosing.fitting.halving import FIRST_ROWS, Trials, best_on_common_rows, halve
+from sartor.choosing.fitting.tries import Tries
 
 LONG = 1000.0
 
@@ -132,3 +134,16 @@ def test_how_long_the_next_rows_take_is_told_from_those_before() -> None:
     assert trials.seconds_to("a", 10) == 0
     assert 0.015 < trials.seconds_to("a", 20) < 0.2
     assert 0.03 < trials.seconds_to("b", 20) < 0.4
+
+
+def test_what_a_service_did_not_answer_counts_as_wrong_and_is_asked_again_by_a_run_that_goes_on(tmp_path: Path) -> None:
+    answers: list[list[float | None]] = [[1.0, None, 1.0], [1.0, 1.0, 1.0]]
+
+    def asked() -> list[float]:
+        trials = Trials(lambda name, first, last: answers.pop(0), 3, Tries(tmp_path / "tries.jsonl"))
+        trials.ask("a", 3)
+        return trials.scores["a"]
+
+    assert asked() == [1.0, 0.0, 1.0]
+    assert asked() == [1.0, 1.0, 1.0] and answers == []
+    assert asked() == [1.0, 1.0, 1.0]

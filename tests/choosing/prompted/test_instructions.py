@@ -69,6 +69,16 @@ def test_instructions_are_written_once_and_what_is_left_out_is_counted(
     assert again.asked == []
 
 
+def test_a_service_that_did_not_answer_is_asked_again_for_instructions(
+    brief: Callable[..., Any], row: Callable[..., Any], tmp_path: Path
+) -> None:
+    task, groups, file = brief([row(0, "q", "a")]).task, [[("q", "a")]], tmp_path / "instructions.json"
+    down = Author(Reply("", "error", error="429 too many requests"))
+    assert write_instructions(down, task, groups, file, "api").left_out == {"not answered": 1}
+    assert write_instructions(Author(said("Be exact.")), task, groups, file, "api").instructions == ("Be exact.",)
+    assert write_instructions(Author(), task, groups, file, "api").instructions == ("Be exact.",)
+
+
 def test_long_rows_are_shortened_for_the_author(brief: Callable[..., Any], row: Callable[..., Any]) -> None:
     (message,) = request(brief([row(0, "q", "a")]).task, [("word " * 1000, "a\nb")], HINTS[0])
     assert len(message["content"]) < 1000 and "Answer: a b" in message["content"]

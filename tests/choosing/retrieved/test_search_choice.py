@@ -108,9 +108,12 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def test_without_evidence_all_searches_stay(embedder: Path, ships: Any, tmp_path: Path) -> None:
+def test_without_evidence_all_searches_stay_and_a_reranker_is_told_to_be_unused(
+    embedder: Path, ships: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = tuple(replace(row, evidence=()) for row in ships.dev)
-    library = build(replace(ships, dev=rows, train=rows), tmp_path / "run")
+    library = build_library(replace(ships, dev=rows, train=rows), _made(tmp_path / "run"), 60, "reader")
+    assert "--rerank is not used" in capsys.readouterr().err
     assert {(each.chunk_tokens, each.ranking.mode) for each in library.searches} == {
         (size, mode) for size in (200, 100) for mode in ("bm25", "dense", "fused")
     }

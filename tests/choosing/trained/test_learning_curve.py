@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sartor.choosing import choose
 from sartor.choosing.choose import Outcome, rescore
 from sartor.choosing.measure import read_answers
 from sartor.choosing.trained import learning_curve
-from sartor.choosing.trained.learning_curve import CURVE_FILE, curve_as_json, nested_parts
+from sartor.choosing.trained.learning_curve import CURVE_FILE, PARTS, curve_as_json, nested_parts
 from sartor.data.writers import write_jsonl
 from tests import tiny_folders
 from tests.choosing.trained_run import NUM_DEV, NUM_TRAIN, config, task_with_dev
@@ -46,15 +47,30 @@ def path_of(run: Path) -> Path:
 
 @given(st.lists(st.sampled_from("abcdefghijklmnop"), min_size=4, max_size=60), st.integers(0, 9))
 def test_parts_are_nested_whole_groups_of_about_the_asked_size(groups: list[str], seed: int) -> None:
-    quarter, half, whole = nested_parts(groups, (0.25, 0.5, 1.0), seed)
-    assert set(quarter) <= set(half) <= set(whole) == set(range(len(groups)))
+    parts = nested_parts(groups, PARTS, seed)
+    assert [len(part) for part in parts] == sorted({len(part) for part in parts} - {len(groups)})
+    assert all(set(small) < set(large) for small, large in pairwise([*parts, list(range(len(groups)))]))
     largest = max(Counter(groups).values())
-    for part, size in ((quarter, 0.25), (half, 0.5)):
+    for part in parts:
         assert part == sorted(part)
         inside = {groups[index] for index in part}
         assert all((groups[index] in inside) == (index in part) for index in range(len(groups)))
-        assert round(size * len(groups)) <= len(part) < round(size * len(groups)) + largest or len(part) == largest
-    assert nested_parts(groups, (0.25, 0.5, 1.0), seed) == [quarter, half, whole]
+        sizes = [round(size * len(groups)) for size in PARTS]
+        assert any(size <= len(part) < size + largest for size in sizes) or len(part) == largest
+    if largest == 1:
+        assert len(parts) == len(PARTS)
+    assert nested_parts(groups, PARTS, seed) == parts
+
+
+@pytest.mark.parametrize(
+    ("groups", "sizes"), [("a" * 30 + "b" * 30, [30]), ("a" * 90 + "b" * 10, None), ("a" * 60, [])]
+)
+def test_parts_that_large_groups_make_equal_are_there_once_and_none_is_all_rows(
+    groups: str, sizes: list[int] | None
+) -> None:
+    for seed in range(6):
+        found = [len(part) for part in nested_parts(list(groups), PARTS, seed)]
+        assert found == sizes or (sizes is None and found in ([90], [10], []))
 
 
 # --- a whole run ------------------------------------------------------------------------------------------------------

@@ -168,3 +168,18 @@ def test_a_path_of_two_trainings_is_trained_again_in_both(task: Path, base: Path
     assert load_yaml(again / "dpo" / "config.yaml").values["base"] == str(again / "run")
     assert PathConfig.load(again).adapter == "dpo/adapter"
     assert [each["seed"] for each in outcome.choice["paths"][0]["seeds"]] == [0, 1]
+
+
+def test_a_path_that_was_begun_with_more_seeds_is_finished_without_them(
+    task: Path, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: seeds.Seeds, name: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seeds.Seeds, "_serve_the_best", killed)
+        with pytest.raises(KeyboardInterrupt):
+            choose.run(config(task, base, tmp_path / "run", seeds=2))
+    outcome = choose.run(config(task, base, tmp_path / "run"))
+    assert [each["seed"] for each in outcome.choice["paths"][0]["seeds"]] == [0, 1]
+    assert sum(each["served"] for each in outcome.choice["paths"][0]["seeds"]) == 1
