@@ -1,4 +1,4 @@
-"""A training with a time to keep to ends by then, whatever it takes to begin and to evaluate; what it is scored by."""
+"""A training with a time to keep to knows what else takes time than its steps; what it is scored by."""
 
 import time
 from pathlib import Path
@@ -7,10 +7,10 @@ import pytest
 
 from sartor.base.metrics import read_metrics
 from sartor.data.records import Message, Row
-from sartor.recipes import examples
+from sartor.recipes import examples, planning
 from sartor.recipes.finetune import FinetuneConfig, run
 from sartor.recipes.held_out import HeldOutTask
-from sartor.recipes.step_count import schedule
+from sartor.recipes.step_count import epochs_steps, schedule
 from tests import tiny_folders
 
 SECONDS = 6.0
@@ -34,10 +34,10 @@ def settings(tmp_path: Path) -> FinetuneConfig:
 
 
 @pytest.mark.parametrize("slow", ["evaluation", "preparation"])
-def test_it_ends_in_time_also_when_the_rest_takes_long(
+def test_what_takes_long_beside_the_steps_is_known_when_they_are_counted(
     settings: FinetuneConfig, monkeypatch: pytest.MonkeyPatch, slow: str
 ) -> None:
-    prepare = examples.prepare
+    prepare, known = examples.prepare, dict[str, float]()
 
     def score(self: HeldOutTask, model: object) -> float:
         time.sleep(0.5 if slow == "evaluation" else 0.0)
@@ -47,12 +47,16 @@ def test_it_ends_in_time_also_when_the_rest_takes_long(
         time.sleep(4.0 if slow == "preparation" else 0.0)
         return prepare(config)
 
+    def counted(config: FinetuneConfig, steps: int, step: float, evaluation: float, spent: float) -> tuple[int, int]:
+        known.update(evaluation=evaluation, preparation=spent)
+        return schedule(config, steps, step, evaluation, spent)
+
     monkeypatch.setattr(HeldOutTask, "score", score)
     monkeypatch.setattr(examples, "prepare", prepared)
-    started = time.monotonic()
+    monkeypatch.setattr(planning, "schedule", counted)
     result = run(settings)
-    assert 0.4 * SECONDS < time.monotonic() - started < 1.5 * SECONDS
-    assert result.steps >= 1
+    assert known[slow] >= {"evaluation": 0.5, "preparation": 4.0}[slow]
+    assert 1 <= result.steps < epochs_steps(settings, 1)  # and so it ended before its 5,000 epochs
 
 
 def test_what_was_spent_before_the_first_step_is_part_of_the_time(settings: FinetuneConfig) -> None:
