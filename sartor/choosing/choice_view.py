@@ -18,7 +18,9 @@ def choice_view(run: Path) -> dict[str, Any]:
     if not choice:
         raise DataError("this run has no choice", where=str(run), hint="finish `sartor choose` first")
     try:
-        answers = {file.stem: read_answers(file) for file in sorted((run / "answers").glob("*.jsonl"))}
+        names = {path["name"] for path in choice["paths"]}  # beside theirs are answers of further trainings
+        files = sorted((run / "answers").glob("*.jsonl"))
+        answers = {file.stem: read_answers(file) for file in files if file.stem in names}
         return _view(page_of(choice, answers))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(

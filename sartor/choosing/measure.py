@@ -13,18 +13,22 @@ from sartor.base.console import warn
 from sartor.base.energy import EnergyMeter
 from sartor.choosing.brief import Brief
 from sartor.choosing.verdict.rule import Measured
+from sartor.data.records import Conversation
 from sartor.data.writers import write_jsonl
 from sartor.evaluation.runner import ask_rows, score_answers
 from sartor.generation.protocol import Generator, Sampling
 from sartor.generation.service_checks import cut_prompts
 
-LATENCY_ROWS = 10
+LATENCY_ROWS = 10  # asked in any case: of a remote model, where each costs money, no more
+MOST_LATENCY_ROWS = 40
+LATENCY_SECONDS = 20.0  # after these no further one than LATENCY_ROWS is asked
 LATENCY_SEED = 1
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What answering took. Latencies are of dev questions asked one at a time; the rest is of all test rows together.
+    """What answering took. Latencies are of `num_timed` dev questions asked one at a time; the rest is of all test rows
+    together.
 
     `cost_per_1k` is in US dollars for 1,000 answers (a row without one is not counted), `energy_wh` in watt hours for
     1,000 answers; None where unknown, as the energy of a remote model always is.
@@ -39,6 +43,7 @@ class Usage:
     hosts: list[str]
     bytes_sent: int
     prompts_cut_at_tokens: int | None = None  # where a remote model's counts say that it read less than it was sent
+    num_timed: int = LATENCY_ROWS
 
 
 def measure(
@@ -53,10 +58,7 @@ def measure(
     """Answer all test rows into `answers_file` and time single questions on dev rows."""
     # A seed of its own: a remote model's answers to these are kept apart from those to the same rows asked all at once.
     alone = replace(sampling, seed=LATENCY_SEED)
-    _seconds(generator, brief.dev[0].messages, alone)  # the first question after loading takes longer
-    latencies = [
-        _seconds(generator, brief.dev[index % len(brief.dev)].messages, alone) for index in range(LATENCY_ROWS)
-    ]
+    latencies = _latencies(generator, [row.messages for row in brief.dev], alone)
     started = time.perf_counter()
     with EnergyMeter() as energy:
         replies = ask_rows(generator, brief.test, sampling, f"measuring {name}")
@@ -81,11 +83,20 @@ def measure(
         hosts=hosts,
         bytes_sent=sum(answer.bytes_sent for answer in answers),
         prompts_cut_at_tokens=cut,
+        num_timed=len(latencies),
     )
 
 
-def _seconds(generator: Generator, messages: Any, sampling: Sampling) -> float:
-    return generator.generate([messages], sampling)[0].seconds
+def _latencies(generator: Generator, questions: Sequence[Conversation], sampling: Sampling) -> list[float]:
+    """Seconds of single questions, the first ones again only where there are fewer than LATENCY_ROWS."""
+    first = generator.generate([questions[0]], sampling)[0]  # takes longer, being the first after loading
+    most = LATENCY_ROWS if first.hosts else max(LATENCY_ROWS, min(MOST_LATENCY_ROWS, len(questions)))
+    seconds: list[float] = []
+    started = time.monotonic()
+    while len(seconds) < most and (len(seconds) < LATENCY_ROWS or time.monotonic() - started < LATENCY_SECONDS):
+        (reply,) = generator.generate([questions[len(seconds) % len(questions)]], sampling)
+        seconds.append(reply.seconds)
+    return seconds
 
 
 def read_answers(file: Path) -> list[dict[str, Any]]:

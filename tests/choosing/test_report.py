@@ -356,7 +356,7 @@ def test_how_the_numbers_were_obtained_is_said(decided: tuple[Page, str]) -> Non
     for what, words in (
         ("Budget", "10m Time to fit all paths, shared equally."),
         ("Machine price", "$0.10 an hour"),
-        ("Time", "for dev questions asked one at a time"),
+        ("Time", "for a few dev questions asked one at a time"),
         ("Cost for 1,000", "Local paths: the machine's price per hour times the time measured"),
         ("Energy", f"processor seconds times an assumed {WATTS_PER_BUSY_CORE:g} W a busy core"),
         ("Set-up", "Time to choose settings on dev questions, to index the documents and to train."),

@@ -11,6 +11,7 @@ import pytest
 from sartor.choosing.choice_view import choice_view
 from sartor.choosing.report.curve_chart import CurvePoint, curve_chart
 from sartor.choosing.report.page import Page, page_of
+from sartor.choosing.report.rows import browsed_rows
 from sartor.choosing.report.terminal import outcome_lines
 from sartor.choosing.report.writing import write_report
 from tests.choosing.made_up_choice import SHARES_OF_ALL, Answers, made_up_answers, made_up_choice, whole_choice
@@ -119,6 +120,14 @@ def test_what_would_change_the_choice_stands_in_a_table(choice: Any, answers: An
     assert "the same at all 6 margins and prices" in told(page_of(choice, answers), "changes")
 
 
+def test_where_there_is_no_choice_none_is_called_steady(choice: Any, answers: Answers) -> None:
+    choice["choice"] = None
+    choice["sensitivity"] = [entry | {"choice": None} for entry in choice["sensitivity"]]
+    assert "There is no choice at any of the 7 margins and prices" in told(page_of(choice, answers), "changes")
+    choice["sensitivity"][0]["choice"] = "rag"
+    assert "There is no choice at 6 of the 7 margins and prices" in told(page_of(choice, answers), "changes")
+
+
 def test_a_group_with_another_choice_is_marked(choice: Any, answers: Answers) -> None:
     page = page_of(choice, answers)
     assert table_of(page, "groups").columns[:3] == ("Group", "Questions", "Choice")
@@ -177,8 +186,33 @@ def test_only_a_loss_beyond_its_interval_is_called_forgetting(choice: Any, answe
     words = told(page_of(choice, answers), "forgetting")
     assert "Fine-tuning forgot: −4.0 points on general questions (95 % interval −7.0 to −1.0)." in words
     assert "Retrieval + fine-tuning is not shown to have forgotten: −4.0 points" in words
-    path_of(choice, "finetune")["forgetting"] |= {"general_after": 0.66, "ci": [0.01, 0.07]}
+    path_of(choice, "finetune")["forgetting"] |= {
+        "general_after": 0.66, "ci": [0.01, 0.07], "bits_per_byte_after": 0.98, "bits_ci": [-0.02, 0.01],
+    }  # fmt: skip
     assert "Fine-tuning did not forget: +4.0 points" in told(page_of(choice, answers), "forgetting")
+    path_of(choice, "finetune")["forgetting"] |= {"bits_per_byte_after": 0.99}
+    assert "Fine-tuning is not shown to have forgotten: +4.0" in told(page_of(choice, answers), "forgetting")
+
+
+def test_a_loss_of_ordinary_text_is_told_though_questions_show_none(choice: Any, answers: Answers) -> None:
+    path_of(choice, "finetune")["forgetting"] |= {
+        "general_before": 1.0, "general_after": 1.0, "ci": [-0.05, 0.05],
+        "bits_per_byte_before": 1.2, "bits_per_byte_after": 1.321, "bits_ci": [0.097, 0.145],
+    }  # fmt: skip
+    page = page_of(choice, answers)
+    assert (
+        "Fine-tuning: general questions are not shown to have suffered (0.0 points on general questions (95 % interval "
+        "−5.0 to +5.0)), but ordinary text surprises it more: 1.200 to 1.321 bits a byte, more than chance explains."
+    ) in told(page, "forgetting")
+    assert "Fine-tuning is not shown" not in told(page, "forgetting")
+    assert table_of(page, "forgetting").columns[2:4] == ("Right before, of 100", "Right after, of 100")
+
+
+def test_a_path_that_was_never_right_has_no_time_until_it_was(choice: Any, answers: Answers) -> None:
+    path_of(choice, "rag")["freshness"]["edited"] |= {"right_after": 0}
+    words = told(page_of(choice, answers), "freshness")
+    assert "Retrieval: of 10 changed facts it told 0 as they are and 1 as they were." in words
+    assert "Retrieval | 7 of 10 | 0 of 10 | 1 of 10 | — | 1 of 10" in words
 
 
 def test_only_a_loss_beyond_its_interval_is_called_a_weakness(choice: Any, answers: Answers) -> None:
@@ -215,6 +249,33 @@ def test_privacy_tells_hosts_bytes_and_personal_data(choice: Any, answers: Answe
     for path in choice["paths"]:
         path["bytes_sent"] = 0
     assert told(page_of(choice, answers), "privacy") == "Nothing left this machine on any path."
+
+
+def test_what_a_remote_judge_was_sent_left_this_machine(choice: Any, answers: Answers) -> None:
+    sent = "questions, accepted answers and answers were sent to the judge at https://judge.example/v1"
+    choice["how"]["judge"] = {"model": "big", "api_base_url": "https://judge.example/v1", "prompt": "1:a"}
+    words = told(page_of(choice, answers), "privacy")
+    assert f"To score answers, {sent}." in words and "Nothing else left this machine for retrieval" in words
+    card = page_of(choice, answers).card
+    assert card is not None
+    assert ("nobody", f"to score it, {sent}") in [row.cells[1] for row in card.tables[0].rows]
+    for path in choice["paths"]:
+        path["bytes_sent"] = 0
+    assert told(page_of(choice, answers), "privacy") == (
+        f"To score answers, {sent}.\nNothing else left this machine on any path."
+    )
+    for path in choice["paths"]:
+        del path["bytes_sent"]
+    assert told(page_of(choice, answers), "privacy") == f"To score answers, {sent}."
+    choice["how"]["judge"]["api_base_url"] = None
+    assert "privacy" not in [section.name for section in page_of(choice, answers).evidence]
+
+
+def test_what_fitting_sent_is_told_too(choice: Any, answers: Answers) -> None:
+    path_of(choice, "api")["setup_bytes_sent"] = 95_000
+    page = page_of(choice, answers)
+    assert "The remote API | 412 kB | 95 kB | api.example.com |" in told(page, "privacy")
+    assert "Sent while fitting" in table_of(page, "privacy").columns
 
 
 def test_break_even_is_told_with_what_it_follows_from(choice: Any, answers: Answers) -> None:
@@ -257,6 +318,12 @@ def test_what_the_search_for_false_measurements_told_is_not_told_twice(choice: A
     choice["warnings"].append({"kind": "leak", "path": None, "what": "3 test questions leak", "hint": "", "rows": []})
     what = [caution.what for caution in page_of(choice, answers).cautions]
     assert "3 test questions leak" in what and not any("3 test questions stand" in each for each in what)
+
+
+def test_a_leak_into_preferences_is_told_beside_another_leak(choice: Any, answers: Answers) -> None:
+    choice["how"]["pair_leaks"] = "3 test questions stand nearly among the preference pairs."
+    choice["warnings"].append({"kind": "leak", "path": None, "what": "2 leak", "hint": "", "rows": []})
+    assert any("3 test questions stand" in caution.what for caution in page_of(choice, answers).cautions)
 
 
 def test_a_search_that_found_nothing_is_said(tmp_path: Path, choice: Any, answers: Answers) -> None:
@@ -339,3 +406,47 @@ def test_the_page_of_sartor_ui_tells_the_same(tmp_path: Path, choice: Any, answe
     assert [section["title"] for section in view["sections"]] == [section.title for section in page.evidence] + ["Card"]
     assert view["headline"] == page.headline and len(view["cautions"]) == len(page.cautions)
     assert len(view["rows"]) == 120
+
+
+def test_answers_of_further_trainings_and_of_paths_left_out_are_not_shown(
+    tmp_path: Path, choice: Any, answers: Answers
+) -> None:
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "choice.json").write_text(json.dumps(choice))
+    for name in ("finetune", "finetune.seed-1", "left-out"):
+        rows = answers["finetune"]
+        (tmp_path / "answers" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (first, *_) = choice_view(tmp_path)["rows"]
+    assert [answer["name"] for answer in first["answers"]] == ["finetune"]
+
+
+def test_rows_that_could_not_be_scored_are_neither_right_nor_wrong() -> None:
+    scores = {"r": (1.0, 1.0), "w": (0.0, 0.0), "u": (None, None), "half": (1.0, None), "d": (1.0, 0.0)}
+    answers = {
+        name: [{"id": key, "score": both[place]} for key, both in scores.items()]
+        for place, name in enumerate(("prompt", "rag"))
+    }
+    kinds = {row["id"]: row["kind"] for row in browsed_rows(answers)}
+    assert kinds == {"r": "right", "w": "wrong", "u": "unscored", "half": "unscored", "d": "differ"}
+
+
+@pytest.mark.parametrize(
+    ("margin", "words"), [(0.01, "1 point"), (0.015, "1.5 points"), (0.02, "2 points"), (0.0, "0 points")]
+)
+def test_a_margin_is_told_as_it_was_set(choice: Any, answers: Answers, margin: float, words: str) -> None:
+    choice["how"]["margin"] = margin
+    tried = {"what": "margin", "value": margin, "choice": "rag", "verdict": "tie"}
+    choice |= {"verdict": "tie", "sensitivity": [tried]}
+    choice["comparisons"][0] |= {"difference": 0.0, "ci": [-margin, margin]}
+    page = page_of(choice, answers)
+    assert f"the margin of {words}." in page.headline and f"by more than the margin of {words}, it is" in page.why
+    assert ("Margin", words) in [(row.cells[0][0], row.cells[1][0]) for row in page.method.tables[0].rows]
+    assert f"Margin | {words} | Retrieval" in told(page, "changes")
+    assert f"equally good within the margin of {words}." in told(page, "pairs")
+
+
+def test_how_many_questions_were_timed_is_said(choice: Any, answers: Answers) -> None:
+    for path in choice["paths"]:
+        path["num_timed"] = 10 if path["hosts"] else 40
+    words = next(row.cells[2][0] for row in page_of(choice, answers).method.tables[0].rows if row.cells[0][0] == "Time")
+    assert "for 10 to 40 dev questions asked one at a time" in words and "p95 is a rough estimate" in words

@@ -132,17 +132,19 @@ def same_answer_always(evidence: Evidence) -> Iterator[FalseMeasurement]:
 
 
 def scorer_tells_nothing(evidence: Evidence) -> Iterator[FalseMeasurement]:
-    """Every answer of every path scores 0, or every one 1: then nothing is compared."""
-    scores = [answer["score"] for answers in evidence.answers.values() for answer in answers]
-    if None in scores or len(scores) < FEWEST_ROWS or len(set(scores)) != 1 or scores[0] not in (0, 1):
+    """Every answer of every path scores 0, or every one 1, as far as they could be scored: then nothing is compared."""
+    worth = [answer["score"] for answers in evidence.answers.values() for answer in answers]
+    scores = [score for score in worth if score is not None]
+    if len(scores) < FEWEST_ROWS or len(set(scores)) != 1 or scores[0] not in (0, 1):
         return
     name = evidence.brief.task.scorer.name
+    every = "every answer" if len(scores) == len(worth) else "every answer that could be scored,"
     if scores[0] == 0:
-        what = f"every answer of every path scores 0 by {name}: the measure tells no path from another"
+        what = f"{every} of every path scores 0 by {name}: the measure tells no path from another"
         hint = "read some answers beside what is accepted: the scorer may ask for a form that no path was shown"
         yield FalseMeasurement("scorer_at_floor", None, what, hint)
     else:
-        what = f"every answer of every path is right by {name}: the test is too easy to tell them apart"
+        what = f"{every} of every path is right by {name}: the test is too easy to tell them apart"
         hint = "add harder test rows, or take the cheapest path"
         yield FalseMeasurement("scorer_saturated", None, what, hint)
 

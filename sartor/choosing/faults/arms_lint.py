@@ -117,10 +117,11 @@ def _conditions(folder: Path) -> dict[str, Any]:
 
 
 def prompt_without_passages(arms: Arms) -> Iterator[FalseMeasurement]:
-    """A prompt speaks of passages, and there are none."""
+    """A prompt speaks of passages, and there are none. Where no path reads any, the text it speaks of is the question
+    itself, as in tasks that label or sum up."""
     for arm in arms.arms:
         spoken = SPEAKS_OF_PASSAGES.search(arm.config.instruction)
-        if spoken and not arm.reads:
+        if spoken and not arm.reads and any(other.reads for other in arms.arms):
             what = f"its instruction speaks of “{spoken[0]}”, and there is nothing of the kind in its prompt"
             yield FalseMeasurement("prompt_without_passages", arm.name, what, "say what to do, not where to look")
 

@@ -10,7 +10,8 @@ from sartor.choosing.faults.evidence import Evidence, FalseMeasurement, ids, of
 from sartor.choosing.measure import scores_of
 from sartor.reporting.figures import visible
 
-MOST_UNREADABLE = 0.05
+MOST_UNREADABLE = 0.05  # of answers without a verdict, for one reason, before it is told
+NO_ANSWER = "the judge gave no answer"  # how `evaluation.judge` begins the error of a call that failed
 FAMILIES = {
     "Claude": r"claude",
     "Command": r"command-?[ar]|c4ai|\baya",
@@ -69,10 +70,21 @@ def _by_configuration(folder: Path) -> set[str]:
 
 
 def judge_unreadable(evidence: Evidence) -> Iterator[FalseMeasurement]:
+    """Answers without a verdict: the judge wrote none that can be read, or could not be asked at all."""
     if evidence.brief.task.scorer.judge is None:
         return
     for name, answers in evidence.answers.items():
-        without = [answer for answer in answers if (answer.get("judged") or {"verdict": ""})["verdict"] is None]
+        unjudged = [answer for answer in answers if (answer.get("judged") or {"verdict": ""})["verdict"] is None]
+        silent = [answer for answer in unjudged if (answer.get("error") or "").startswith(NO_ANSWER)]
+        without = [answer for answer in unjudged if answer not in silent]
+        if len(silent) > MOST_UNREADABLE * len(answers):
+            yield FalseMeasurement(
+                "judge_silent",
+                name,
+                f"for {of(len(silent), len(answers))} the judge could not be asked; they are unscored",
+                "see that its service answers, and score again with `sartor choose --rescore`",
+                ids(silent),
+            )
         if len(without) > MOST_UNREADABLE * len(answers):
             yield FalseMeasurement(
                 "judge_unreadable",

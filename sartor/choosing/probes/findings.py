@@ -46,6 +46,8 @@ def _sentence(run: Path, name: str, found: dict[str, Any]) -> str:
     edited, who = found["edited"], title(name)
     if found["follows"]:
         right = f"{who} told {edited['right_after']} of {edited['n']} changed facts as they are now"
+        if not edited["right_after"]:
+            return f"{right} and {edited['old_after']} as they were."
         after = f"{format_seconds(edited['seconds'])} after the change (median, answering included)"
         return f"{right}, {after}, and {edited['old_after']} as they were."
     only = f"{who} reads no documents: a changed fact reaches its answers only"

@@ -147,12 +147,13 @@ def _told(
 
 def _edited(told: Sequence[Told], edits: Sequence[Edit], scorer: Scorer) -> Finding:
     pairs = list(zip(told, edits, strict=True))
+    right = [each for each, edit in pairs if edit.says_new(each.edited, scorer)]
     return {
         "n": len(told),
         "right_before": sum(edit.says_old(each.before, scorer) for each, edit in pairs),
-        "right_after": sum(edit.says_new(each.edited, scorer) for each, edit in pairs),
+        "right_after": len(right),
         "old_after": sum(edit.says_old(each.edited, scorer) for each, edit in pairs),
-        "seconds": _median([each.edited_seconds for each in told]),
+        "seconds": _median([each.edited_seconds for each in right]),  # a wrong answer is not there yet
     }
 
 

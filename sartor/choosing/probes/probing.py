@@ -43,7 +43,7 @@ GENERAL = "general"  # below FOLDER: what each model knows of the world at large
 SCRATCH = ".scratch"
 PART_OF_BUDGET = 0.5  # what all probes together may take, as a part of the time to fit; shared equally
 LEAST_SECONDS = 5.0  # a probe asks no further row of a path when its time is over, but it has at least so much
-VERSION = 1  # of what is asked and how it is counted
+VERSION = 2  # of what is asked and how it is counted
 NONE = "none"
 
 
@@ -79,7 +79,7 @@ def plan_probes(config: ChooseConfig, brief: Brief) -> ProbePlan:
         file = Path(config.fresh)
         edits = read_fresh(file, _documents(task.documents), task.scorer)
         fresh = GivenEdits(tuple(edits), file_sha256(file))
-    return ProbePlan(wanted, bool(config.probes), fresh, read_paraphrases(task) if "robustness" in wanted else None)
+    return ProbePlan(wanted, bool(config.probes), fresh, read_paraphrases(task))
 
 
 def run_probes(shop: Workshop, names: Sequence[str], plan: ProbePlan) -> bool:
@@ -133,7 +133,8 @@ class _Probing:
         done."""
         folder = self.shop.path_folder(name)
         config = PathConfig.load(folder)
-        keys = {probe: self._key(probe, config, folder) for probe in PROBES}
+        edits = self._edits_used(result_file(self.run, name, "freshness"))
+        keys = {probe: self._key(probe, config, folder, edits) for probe in PROBES}
         for probe, key in keys.items():
             _remove_other(result_file(self.run, name, probe), key)
         missing = [
@@ -150,7 +151,7 @@ class _Probing:
             seconds = time.monotonic() - started
             file = result_file(self.run, name, probe)
             file.parent.mkdir(parents=True, exist_ok=True)
-            replace_json(file, {"key": keys[probe], "seconds": seconds, "found": found})
+            replace_json(file, {"key": keys[probe], "edits": edits, "seconds": seconds, "found": found})
             say(f"{name}: {probe} probed in {format_seconds(seconds)}")
         return len(missing)
 
@@ -166,14 +167,21 @@ class _Probing:
             possible.append("forgetting")
         return [probe for probe in self.plan.wanted if probe in possible]
 
-    def _key(self, probe: str, config: PathConfig, folder: Path) -> str:
+    def _edits_used(self, file: Path) -> str | None:
+        """The hash of the user's own edits (None: they are automatic), of this run or, where it does not ask for the
+        probe, of the result that is kept."""
+        if "freshness" not in self.plan.wanted and file.is_file():
+            edits: str | None = json.loads(file.read_text(encoding="utf-8")).get("edits")
+            return edits
+        return self.plan.fresh.sha256 if self.plan.fresh else None
+
+    def _key(self, probe: str, config: PathConfig, folder: Path, edits: str | None) -> str:
         """A hash of all that the result depends on."""
         weights = None
         if config.api_base_url is None:
             weights = weights_hash(locate(folder / config.adapter if config.adapter else config.model))
-        fresh = self.plan.fresh.sha256 if self.plan.fresh else None
         of_probe: dict[str, Any] = {
-            "freshness": [self._prints.get("documents"), fresh, MOST_EDITS],
+            "freshness": [self._prints.get("documents"), edits, MOST_EDITS],
             "forgetting": [self.shop.base_hash if config.adapter else None, material_hash()],
             "robustness": [self.plan.paraphrases, MOST_ROWS, self._phrase],
         }

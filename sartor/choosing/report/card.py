@@ -4,6 +4,7 @@ from typing import Any
 
 from sartor.choosing.report.blocks import Section, row, table
 from sartor.choosing.report.lines import Line
+from sartor.choosing.report.privacy import sent_to_judge
 from sartor.choosing.report.words import verdict_word
 from sartor.reporting.figures import dollars, plain, short_seconds, texts
 
@@ -17,6 +18,7 @@ def card_section(choice: dict[str, Any], lines: list[Line]) -> Section | None:
     learnt = path.get("learnt_rows", how.get("rows_train")) if "finetune" in line.name else None
     score = "—" if line.score is None else f"{line.score:.0f} of 100 points"
     doubt = "" if line.low is None or line.high is None else f"95 % interval {line.low:.0f} to {line.high:.0f}"
+    judge = sent_to_judge(choice)
     facts = [
         ("What it is", (line.description or line.title, f"{line.title} ({line.name})")),
         ("Task", (str(choice.get("task") or "task"), "")),
@@ -27,7 +29,7 @@ def card_section(choice: dict[str, Any], lines: list[Line]) -> Section | None:
         ("Verdict", (verdict_word(choice, lines), "")),
         ("Time", (short_seconds(line.seconds) if line.seconds is not None else "", "95 of 100 answers came within it")),
         ("Cost", (dollars(line.dollars) if line.dollars is not None else "", "for 1,000 answers")),
-        ("Sends data to", (", ".join(texts(path.get("hosts"))) or "nobody", "")),
+        ("Sends data to", (", ".join(texts(path.get("hosts"))) or "nobody", f"to score it, {judge}" if judge else "")),
         ("Fits", ("questions like the test questions", "on others the score is not known")),
         ("To use it", (str(path.get("endpoint") or ""), "")),
     ]

@@ -86,8 +86,9 @@ def _found(warning: dict[str, Any], lines: Sequence[Line]) -> Caution:
 
 def _about_rows(choice: dict[str, Any], how: dict[str, Any], told: Told) -> Iterator[Caution]:
     """What the rows make doubtful, where the search for false measurements has not told it."""
-    for leaks in (how.get("leaks"), how.get("pair_leaks")):
-        if leaks is not None and leaks not in NO_LEAKS and not any(kind == "leak" for kind, _ in told):
+    leaks_told = any(kind == "leak" for kind, _ in told)  # of rows to learn from; nothing searches the pairs
+    for leaks in (None if leaks_told else how.get("leaks"), how.get("pair_leaks")):
+        if leaks is not None and leaks not in NO_LEAKS:
             counts = " ".join(line for line in leaks.splitlines() if not line.startswith(" "))
             yield Caution(f"{counts} Exact copies were kept out of fitting; near ones may make scores too high.")
     touched = test_touched(choice)

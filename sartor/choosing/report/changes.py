@@ -6,7 +6,8 @@ from typing import Any
 from sartor.choosing.labels import title
 from sartor.choosing.report.blocks import Section, row, table
 from sartor.choosing.report.lines import Line
-from sartor.reporting.figures import dollars, in_points, number, plain, texts
+from sartor.choosing.verdict.points import points
+from sartor.reporting.figures import dollars, number, plain, texts
 
 WHAT = {"margin": "Margin", "machine_price": "Machine price", "api_price": "Price of the remote model"}
 
@@ -46,9 +47,12 @@ def _steady(choice: dict[str, Any], varied: list[dict[str, Any]]) -> list[str]:
     if not varied:
         return []
     same = sum(entry.get("choice") == choice.get("choice") for entry in varied)
-    if same == len(varied):
-        return [f"The choice is the same at all {same} margins and prices in the table."]
-    return [f"The choice is the same at {same} of the {len(varied)} margins and prices in the table."]
+    places = "margins and prices in the table"
+    if choice.get("choice") is None:
+        none = f"any of the {same}" if same == len(varied) else f"{same} of the {len(varied)}"
+        return [f"There is no choice at {none} {places}."]
+    alike = f"all {same}" if same == len(varied) else f"{same} of the {len(varied)}"
+    return [f"The choice is the same at {alike} {places}."]
 
 
 def _value(entry: dict[str, Any]) -> str:
@@ -56,7 +60,7 @@ def _value(entry: dict[str, Any]) -> str:
     if value is None:
         return plain(entry.get("value"))
     if entry.get("what") == "margin":
-        return f"{in_points(value)} points"
+        return points(value)
     if entry.get("what") == "machine_price":
         return f"{dollars(value)} an hour"
     return f"{value:g} times today's" if entry.get("what") == "api_price" else f"{value:g}"

@@ -6,6 +6,7 @@ from typing import Any
 from sartor.choosing.labels import label, title
 from sartor.choosing.report.blocks import Section, row, table
 from sartor.choosing.report.lines import Line
+from sartor.choosing.verdict.points import points
 from sartor.reporting.figures import in_points, interval, number, signed
 
 
@@ -48,7 +49,7 @@ def comparison(pair: dict[str, Any], margin: Any, beginning: Callable[[str], str
     if difference is None or low is None or high is None:
         words = f"{start} and {second} could not be compared."
     elif limit is not None and -limit <= low and high <= limit:
-        words = f"{start} and {second} are equally good within the margin of {in_points(limit)} points."
+        words = f"{start} and {second} are equally good within the margin of {points(limit)}."
     elif low > 0 and p is not None and p < 0.05:
         words = f"{start} is {_range(low, high)} points better than {second}{chance}."
     elif low > 0:

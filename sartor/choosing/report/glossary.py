@@ -50,7 +50,12 @@ GLOSSARY = (
         "paths the cheapest is taken, then a local one, then the one that learns new facts soonest.",
     ),
     ("Undecided", "", "The questions do not settle it; the path named would be chosen, were the scores as observed."),
-    ("p50, p95", "", "Half of the answers came within the p50 time, 95 of 100 within the p95 time."),
+    (
+        "p50, p95",
+        "",
+        "Half of the answers came within the p50 time, 95 of 100 within the p95 time. Few questions are timed, so p95 "
+        "is a rough estimate.",
+    ),
     (
         "Train, dev and test questions",
         "",

@@ -6,10 +6,15 @@ from sartor.base.console import format_seconds
 from sartor.base.energy import WATTS_PER_BUSY_CORE
 from sartor.choosing.report.blocks import Section, row, table
 from sartor.choosing.report.care import test_touched
-from sartor.reporting.figures import dollars, in_points, number, plain
+from sartor.choosing.verdict.points import points
+from sartor.reporting.figures import dollars, number, plain
 
 MEASURES = (
-    ("Time", "From asking to the end of the reply, for dev questions asked one at a time, on this machine."),
+    (
+        "Time",
+        "From asking to the end of the reply, for {timed} dev questions asked one at a time, on this machine; from so "
+        "few, p95 is a rough estimate.",
+    ),
     (
         "Cost for 1,000",
         "Of 1,000 answers. Local paths: the machine's price per hour times the time measured on the test "
@@ -91,7 +96,7 @@ def _method(choice: dict[str, Any], how: dict[str, Any]) -> list[tuple[str, str,
         ),
         (
             "Margin",
-            "" if margin is None else f"{in_points(margin)} points",
+            "" if margin is None else points(margin),
             "Smaller differences do not matter; set before measuring.",
         ),
         (
@@ -120,4 +125,11 @@ def _method(choice: dict[str, Any], how: dict[str, Any]) -> list[tuple[str, str,
         ("Versions", known("versions"), ""),
         ("Run", joined(known("started"), f"took {format_seconds(took)}" if took else "", between=", "), ""),
     ]
-    return [setting for setting in settings if setting[1]] + [(what, "", words) for what, words in MEASURES]
+    measures = [(what, "", words.format(timed=_timed(choice))) for what, words in MEASURES]
+    return [setting for setting in settings if setting[1]] + measures
+
+
+def _timed(choice: dict[str, Any]) -> str:
+    """How many questions were timed for a path: `10 to 40` where that differs."""
+    counts = {int(count) for path in choice["paths"] if (count := number(path.get("num_timed"))) is not None}
+    return " to ".join(str(count) for count in sorted({min(counts), max(counts)})) if counts else "a few"

@@ -17,8 +17,8 @@ FRESHNESS = (
 FORGETTING = (
     "Path",
     "Questions",
-    "Right before",
-    "Right after",
+    "Right before, of 100",
+    "Right after, of 100",
     "Difference",
     "Bits per byte before",
     "Bits per byte after",
@@ -46,12 +46,17 @@ def _followed(line: Line, found: dict[str, Any]) -> str:
     edited = found.get("edited") or {}
     if not edited.get("n"):
         return ""
-    seconds = number(edited.get("seconds"))
+    seconds = _seconds_until_right(edited)
     soon = f" ({duration(seconds)} after the change)" if seconds is not None else ""
     right, old = edited.get("right_after") or 0, edited.get("old_after") or 0
     return (
         f"{line.title}: of {edited['n']:,} changed facts it told {right:,} as they are{soon} and {old:,} as they were."
     )
+
+
+def _seconds_until_right(edited: dict[str, Any]) -> float | None:
+    """None for a path that was never right, whatever its wrong answers took."""
+    return number(edited.get("seconds")) if edited.get("right_after") else None
 
 
 def _freshness(line: Line, found: dict[str, Any]) -> Row:
@@ -61,7 +66,7 @@ def _freshness(line: Line, found: dict[str, Any]) -> Row:
         _of(edited, "right_before"),
         _of(edited, "right_after"),
         _of(edited, "old_after"),
-        duration(number(edited.get("seconds"))),
+        duration(_seconds_until_right(edited)),
         _of(deleted, "still_said"),
         marked=line.marked,
     )
@@ -109,7 +114,16 @@ def _forgot(line: Line, found: dict[str, Any]) -> str:
     changed = f"{signed(100 * difference)} points on general questions ({doubt})"
     if high < 0:
         return f"{line.title} forgot: {changed}."
-    return f"{line.title} {'did not forget' if low >= 0 else 'is not shown to have forgotten'}: {changed}."
+    before, after = number(found.get("bits_per_byte_before")), number(found.get("bits_per_byte_after"))
+    least, _ = interval({"ci": found.get("bits_ci")})
+    if least is not None and least > 0:
+        return (
+            f"{line.title}: general questions are not shown to have suffered ({changed}), but ordinary text surprises "
+            f"it more: {_bits(before)} to {_bits(after)} bits a byte, more than chance explains."
+        )
+    rises = before is not None and after is not None and after > before
+    kept = low >= 0 and not rises
+    return f"{line.title} {'did not forget' if kept else 'is not shown to have forgotten'}: {changed}."
 
 
 def robustness_section(choice: dict[str, Any], lines: list[Line]) -> Section | None:

@@ -8,7 +8,12 @@ from sartor.reporting.figures import number, short_seconds, texts
 
 ANSWER_CHARACTERS, PASSAGE_CHARACTERS = 2000, 900
 FINISHES = {"length": "cut off by the length limit", "error": "the path failed here"}
-KINDS = (("differ", "answers differ"), ("right", "all right"), ("wrong", "none right"))
+KINDS = (
+    ("differ", "answers differ"),
+    ("right", "all right"),
+    ("wrong", "none right"),
+    ("unscored", "not all scored"),
+)
 
 
 def browsed_rows(answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -20,7 +25,7 @@ def browsed_rows(answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any
         first = next(iter(present.values()))
         scores = [s for answer in present.values() if (s := number(answer.get("score"))) is not None]
         spread = max(scores) - min(scores) if scores else 0.0
-        kind = "differ" if spread > 1e-9 else "right" if scores and min(scores) >= 1 else "wrong"
+        kind = _kind(spread, scores, len(present))
         rows.append(
             {
                 "id": row_id,
@@ -33,6 +38,15 @@ def browsed_rows(answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any
             }
         )
     return sorted(rows, key=lambda row: (-row["spread"], row["kind"] == "right"))
+
+
+def _kind(spread: float, scores: list[float], num_answers: int) -> str:
+    """One of KINDS; what the unscored answers are worth could make any of them of a row whose other scores agree."""
+    if spread > 1e-9:
+        return "differ"
+    if len(scores) < num_answers:
+        return "unscored"
+    return "right" if min(scores) >= 1 else "wrong"
 
 
 def _answer(name: str, answer: dict[str, Any] | None) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import Any
 from sartor.choosing.labels import label
 from sartor.choosing.report.comparisons import comparison
 from sartor.choosing.report.lines import Line, candidates
-from sartor.reporting.figures import in_points, number, visible
+from sartor.choosing.verdict.points import points
+from sartor.reporting.figures import number, visible
 
 
 def verdict_word(choice: dict[str, Any], lines: Sequence[Line]) -> str:
@@ -23,12 +24,24 @@ def meaning(choice: dict[str, Any], lines: Sequence[Line]) -> str:
         return "Every path measured breaks a limit." if num_measured else "Nothing is left to choose."
     if num_measured == 1:
         return "Only one path was measured, so there was nothing to compare it with."
+    if len(_allowed(lines)) == 1:
+        return "It is the only path within the limits, and was compared with none."
     if verdict == "decided":
         return "The lead over every other path within the limits is larger than chance explains."
     if verdict == "tie":
         return f"No other path within the limits is better by more than {_margin(choice)}."
     would = f"about {more:,} more would, were the scores as observed" if more else "see the exact terms below"
     return f"The test questions do not settle which path is best; {would}."
+
+
+def _allowed(lines: Sequence[Line]) -> list[Line]:
+    """The measured paths that break no limit."""
+    return [line for line in candidates(lines) if line.score is not None and not line.ruled_out]
+
+
+def _within(lines: Sequence[Line]) -> str:
+    """What a comparison with the other paths must add where some of them break a limit."""
+    return " within the limits" if any(line.ruled_out for line in candidates(lines)) else ""
 
 
 def _more_rows(choice: dict[str, Any]) -> int | None:
@@ -40,13 +53,14 @@ def _more_rows(choice: dict[str, Any]) -> int | None:
 
 def _margin(choice: dict[str, Any]) -> str:
     margin = number((choice.get("how") or {}).get("margin"))
-    return "the margin" if margin is None else f"the margin of {in_points(margin)} points"
+    return "the margin" if margin is None else f"the margin of {points(margin)}"
 
 
 def why(choice: dict[str, Any], lines: Sequence[Line]) -> str:
     """The rule that led to the verdict, and what the path named gains over prompting alone."""
     lines = candidates(lines)
-    num_others = sum(line.score is not None and not line.ruled_out and not line.marked for line in lines)
+    allowed = _allowed(lines)
+    num_others = sum(not line.marked for line in allowed)
     verdict = verdict_word(choice, lines)
     if verdict == "no choice":
         return ""
@@ -56,14 +70,22 @@ def why(choice: dict[str, Any], lines: Sequence[Line]) -> str:
         rule = "It is the only path within the limits"
     elif verdict == "tie":
         rule = (
-            f"Of the paths that none beats by more than {_margin(choice)}, it is the cheapest, or else the "
-            "local one, or the one that learns new facts soonest"
+            f"Of the paths that none{_within(lines)} beats by more than {_margin(choice)}, it is "
+            f"{_preferred(allowed)}, or the one that learns new facts soonest"
         )
     elif num_others == 1:
-        rule = "It is better than the other path"
+        rule = f"It is better than the other path{_within(lines)}"
     else:
-        rule = f"It is better than each of the {num_others} other paths"
+        rule = f"It is better than each of the {num_others} other paths{_within(lines)}"
     return f"{rule}{_gain(lines)}."
+
+
+def _preferred(allowed: Sequence[Line]) -> str:
+    """What is preferred first among paths that are good enough: nothing is said of a price that is not known."""
+    known = [line.dollars is not None for line in allowed]
+    if not any(known):
+        return "the local one (no price is known)"
+    return f"the cheapest{'' if all(known) else ' of known price'}, or else the local one"
 
 
 def _gain(lines: Sequence[Line]) -> str:
@@ -81,7 +103,8 @@ def headline(choice: dict[str, Any], lines: Sequence[Line]) -> str:
     marked = next((line for line in measured if line.marked), None)
     verdict, more = verdict_word(choice, lines), _more_rows(choice)
     if not measured:
-        return "No path could be measured."
+        answered = any(line.record.get("unscored") for line in candidates(lines))
+        return "No answer of any path could be scored." if answered else "No path could be measured."
     if verdict == "no choice":
         return f"No path keeps the limits. The best one measured, {measured[0].label}, {measured[0].result}."
     if verdict == "undecided" or marked is None:
@@ -89,7 +112,8 @@ def headline(choice: dict[str, Any], lines: Sequence[Line]) -> str:
         settled = f"about {more:,} more test questions would decide" if more else "it is too close to call"
         return f"Undecided: for now {leader.label} {leader.result}; {settled}."
     if verdict == "tie":
-        return f"Use {marked.label}: it {marked.result}, and none is better by more than {_margin(choice)}."
+        none = f"none{_within(lines)} is better by more than {_margin(choice)}"
+        return f"Use {marked.label}: it {marked.result}, and {none}."
     return f"Use {marked.label}: it {marked.result}{_beside(marked, measured)}."
 
 

@@ -15,6 +15,7 @@ from itertools import permutations
 import numpy as np
 
 from sartor.choosing.labels import label
+from sartor.choosing.verdict.points import points
 from sartor.choosing.verdict.race import Measured, Race, Word
 from sartor.reporting.figures import dollars
 
@@ -24,6 +25,8 @@ MOST_DIGITS = 6
 def why(race: Race, needed_rows: int | None) -> str:
     """The reason for the verdict in one to three sentences, the numbers first."""
     order = race.order
+    if not race.paths:
+        return "No answer of any path could be scored."
     if not order:
         return "No path is within the limits."
     choice, word = race.settle(order)
@@ -79,10 +82,17 @@ def _good_enough(race: Race, choice: str, order: Sequence[str]) -> list[str]:
 def _advantage(race: Race, safe: Sequence[str]) -> str:
     """What puts the first of the `safe` paths before the second."""
     ours, theirs = (race.paths[name].preference for name in safe[:2])
-    words = ("is the cheapest", "costs no more and stays on this machine",
-             "costs no more and learns new facts soonest")
+    costs = [race.paths[name].cost_per_1k for name in safe]
+    if costs[0] is None:  # a known price comes first, so there is none
+        words = ("", "stays on this machine, and no price is known", "learns new facts soonest, and no price is known")
+        alike = "has the highest score, and no price is known"
+    else:
+        cheapest = "is the cheapest" if None not in costs else "is the cheapest of known price"
+        words = (cheapest if costs[1] is not None else "is the only one with a known price",
+                 "costs no more and stays on this machine", "costs no more and learns new facts soonest")
+        alike = "has the highest score, at equal cost"
     differs = (word for word, x, y in zip(words, ours, theirs, strict=True) if x != y)
-    return next(differs, "has the highest score, at equal cost")
+    return next(differs, alike)
 
 
 def _scored(race: Race, name: str) -> str:
@@ -145,8 +155,8 @@ def _without_a_limit(race: Race, order: Sequence[str]) -> Iterator[str]:
     for name, path in race.paths.items():
         allowed = race.preferred_first([*order, name])
         if path.excluded and race.settle(allowed)[0] == name:
-            points = f"{100 * race.scores[name].mean:.0f} points of 100"
-            yield (f"If {label(name)} ({points}) were allowed, {_would_be(race, allowed)}. "
+            score = f"{100 * race.scores[name].mean:.0f} points of 100"
+            yield (f"If {label(name)} ({score}) were allowed, {_would_be(race, allowed)}. "
                    f"It is ruled out now: {'; '.join(path.excluded)}.")
 
 
@@ -161,14 +171,10 @@ def _with_another_margin(race: Race, order: Sequence[str], now: tuple[str, Word]
             then = replace(race, margin=margin)
             choice, word = then.settle(order)
             if choice != now[0] or (word == "undecided") != (now[1] == "undecided"):
-                loss = f"losing {words} {_points(margin)}" if margin else "no loss at all"
-                present = _points(race.margin) if race.margin else "none"
+                loss = f"losing {words} {points(margin)}" if margin else "no loss at all"
+                present = points(race.margin) if race.margin else "none"
                 yield f"If {loss} were acceptable (now {present}), {_would_be(then, order)}."
                 break
-
-
-def _points(share: float) -> str:
-    return "1 point" if share == 0.01 else f"{100 * share:g} points"
 
 
 def _at_another_price(race: Race, order: Sequence[str], now: tuple[str, Word]) -> Iterator[str]:

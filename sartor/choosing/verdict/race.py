@@ -114,6 +114,8 @@ class Race:
         return front
 
     def _dominates(self, a: str, b: str) -> bool:
+        if (self.paths[a].cost_per_1k is None) != (self.paths[b].cost_per_1k is None):
+            return False  # an unknown price may be the lower one
         ours, theirs = self._costs(a), self._costs(b)
         return ours != theirs and all(x <= y for x, y in zip(ours, theirs, strict=True))
 

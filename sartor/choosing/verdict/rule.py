@@ -4,16 +4,16 @@
    reason is kept. References (closed-book, oracle) are no paths and not given to the decision at all.
 2. A path within the limits is *dominated* when another one scores at least as high, costs no more, answers as
    fast, keeps as much on this machine and knows changes as soon, all as observed, and is better in one of
-   these. It is off the Pareto front and never chosen; it stays a rival, for that it scores lower is observed
-   and not shown.
+   these; of two paths of which one price is known neither dominates. A dominated path is off the Pareto front
+   and never chosen; it stays a rival, for that it scores lower is observed and not shown.
 3. Every pair of paths is compared row against row. One path is *better* than another when the test says so
    (p < 0.05 after Holm's correction for the number of pairs) and the 95 % interval of the difference lies
    above zero. It is *not worse* when it is better, or when even the low end of the difference, at 95 % for
    all pairs together, is above minus the margin. The margin is the loss of score that one would accept for a
    cheaper path: `margin` among the limits, 0.02 if not given.
 4. A path is *safe* when it is on the front and not worse than any other within the limits. Among safe paths
-   the cheapest is taken; at equal cost a local one; then the one that follows changed documents soonest; then
-   the one with the highest score.
+   the cheapest is taken, one of unknown price last; at equal cost a local one; then the one that follows
+   changed documents soonest; then the one with the highest score.
 5. The word for it:
 
    - "decided": the choice is better than every other path within the limits, or is the only one.

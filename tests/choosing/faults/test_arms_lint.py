@@ -124,8 +124,14 @@ def test_it_is_also_told_from_the_answers(planted: Arm, kind: str) -> None:
     ],
 )
 def test_which_instructions_speak_of_passages(instruction: str, speaks: bool) -> None:
-    assert ("prompt_without_passages" in kinds(arm("prompt", instruction=instruction))) is speaks
+    assert ("prompt_without_passages" in kinds(arm("rag"), arm("prompt", instruction=instruction))) is speaks
     assert kinds(arm("rag", instruction=instruction)) == {}
+
+
+def test_where_no_path_reads_passages_the_text_is_the_question() -> None:
+    label = "Label the following text."
+    assert kinds(arm("prompt", instruction=label), arm("finetune", instruction=label)) == {}
+    assert kinds(arm("rag"), arm("finetune", instruction=label)) == {"prompt_without_passages": "finetune"}
 
 
 def test_a_fit_that_ends_a_little_late_is_no_finding() -> None:

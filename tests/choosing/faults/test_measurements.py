@@ -245,6 +245,20 @@ PLANTED: dict[str, tuple[str, str | None, Evidence]] = {
         judged_by("claude", changed("api", lambda n, each: {
             "score": None if n < 5 else 1.0, "judged": {"verdict": None if n < 5 else "RIGHT", "said": "Well."}})),
     ),
+    "a scorer that gives 0 to all that it can score": (
+        "scorer_at_floor",
+        None,
+        replace(honest(), answers={
+            name: [each | {"text": f"no {n}", "score": 0.0 if n else None} for n, each in enumerate(given)]
+            for name, given in honest().answers.items()}),
+    ),
+    "a judge that is down": (
+        "judge_silent",
+        "api",
+        judged_by("claude", changed("api", lambda n, each: {
+            "score": None, "error": "the judge gave no answer: refused", "judged": {"verdict": None, "said": ""}}
+            if n < 5 else {"judged": {"verdict": "RIGHT", "said": "Well."}})),
+    ),
     "a scorer that disagrees with people": ("scorer_disagrees", None, checked("disagrees")),
 }  # fmt: skip
 

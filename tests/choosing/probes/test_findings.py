@@ -52,6 +52,14 @@ def test_both_kinds_of_unanswerable_questions_are_counted(tmp_path: Path) -> Non
     assert findings(tmp_path, "rag")["robustness"]["unanswerable"] == UNANSWERABLE
 
 
+def test_what_was_never_right_took_no_time_to_be(tmp_path: Path) -> None:
+    found = fresh()
+    write(tmp_path, "freshness", found | {"edited": found["edited"] | {"right_after": 0, "seconds": None}})
+    assert findings(tmp_path, "rag")["freshness"]["sentence"] == (
+        "Retrieval told 0 of 20 changed facts as they are now and 3 as they were."
+    )
+
+
 def test_sentences(tmp_path: Path) -> None:
     write(tmp_path, "freshness", fresh())
     assert findings(tmp_path, "rag")["freshness"]["sentence"] == (

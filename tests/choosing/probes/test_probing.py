@@ -89,7 +89,8 @@ def test_every_probe_that_applies_is_made_and_told(finished: Outcome) -> None:
         "finetune": {"freshness", "robustness", "forgetting"},
     }
     rag = next(path for path in finished.choice["paths"] if path["name"] == "rag")
-    assert rag["freshness"]["edited"]["n"] == 6 and rag["freshness"]["edited"]["seconds"] > 0
+    edited = rag["freshness"]["edited"]
+    assert edited["n"] == 6 and (edited["seconds"] is not None) == (edited["right_after"] > 0)
     assert rag["freshness"]["deleted"]["still_found"] == 0
     assert rag["robustness"]["unanswerable"]["n"] == 3 + 6  # its own, and those whose document was deleted
     assert "rows" not in rag["freshness"] and not (finished.out / "probes" / ".scratch").exists()
@@ -142,6 +143,24 @@ def test_none_and_some(models: Path, task: Path, tmp_path: Path) -> None:
     assert not any(probe in none.choice["paths"][0] for probe in PROBES)
     some = run(config(models, task, tmp_path / "run", paths=["prompt"], probes=["robustness"]))
     assert {probe for probe in PROBES if probe in some.choice["paths"][0]} == {"robustness"}
+
+
+def test_what_a_run_does_not_ask_for_is_kept(models: Path, task: Path, tmp_path: Path) -> None:
+    """Other words that people wrote, and their own edits, which that run did not name again."""
+    own = Path(shutil.copytree(task, tmp_path / "task"))
+    tiny_folders.write_rows(own / "paraphrases.jsonl", [{"id": "dev-1", "question": "berths of the red one, captain"}])
+    fresh = tmp_path / "pairs.jsonl"
+    edit = {"document": "red.md", "old": "seven", "new": "eight", "question": "berths of red", "answer": "eight"}
+    tiny_folders.write_rows(fresh, [edit])
+    settings = {"paths": ["rag"], "probes": ["freshness", "robustness"]}
+    out = run(config(models, own, tmp_path / "run", fresh=str(fresh), **settings)).out
+    before = {probe: result(out, "rag", probe) for probe in ("freshness", "robustness")}
+    for probes in (["none"], ["robustness"]):
+        run(config(models, own, out, **settings | {"probes": probes}))
+        assert {probe: result(out, "rag", probe) for probe in before} == before
+    run(config(models, own, out, **settings | {"probes": ["freshness"]}))
+    assert result(out, "rag", "robustness") == before["robustness"]
+    assert result(out, "rag", "freshness")["found"] != before["freshness"]["found"], "it asked for automatic edits"
 
 
 def test_a_remote_model_is_probed_only_when_probes_are_named(models: Path, task: Path, tmp_path: Path) -> None:

@@ -180,6 +180,11 @@ def test_wrong_input_is_refused() -> None:
         decide([path("a", right(10)), path("a", right(10))])
 
 
+def test_where_nothing_could_be_scored_no_limit_is_blamed() -> None:
+    verdict = decide([path("a", np.full(20, np.nan)), path("b", np.full(20, np.nan))])
+    assert (verdict.choice, verdict.why) == (None, "No answer of any path could be scored.")
+
+
 def test_unscored_rows_are_left_out_and_bounded() -> None:
     first = right(200, 20)
     second = right(200, 60)
@@ -328,7 +333,17 @@ def test_dominated_paths_are_named_with_what_dominates_them() -> None:
     assert verdict.dominated == dict.fromkeys(("slower", "worse", "staler", "remote"), "good")
     assert decide([good, replace(good, name="twin")]).dominated == {}
     unpriced = replace(good, name="unpriced", cost_per_1k=None)
-    assert decide([good, unpriced]).dominated == {"unpriced": "good"}
+    assert decide([good, unpriced]).dominated == {}, "its price may be the lower one"
+    assert decide([replace(slower, cost_per_1k=None), unpriced]).dominated == {"slower": "unpriced"}
+
+
+def test_an_unknown_price_is_not_said_to_be_higher() -> None:
+    priced, other = path("a", right(400, 60), 1.0), path("b", right(400, 60), None, fresh=1.0)
+    assert "it is the only one with a known price." in decide([priced, other]).why
+    dearer = path("c", right(400, 60), 2.0, fresh=2.0)
+    assert "it is the cheapest of known price." in decide([priced, dearer, other]).why
+    unpriced = [path("a", right(400, 60), None), path("b", right(400, 61), None, local=False, fresh=1.0)]
+    assert "it stays on this machine, and no price is known." in decide(unpriced).why
 
 
 def test_a_path_outside_the_limits_dominates_none() -> None:
