@@ -17,6 +17,7 @@ from sartor.data.readers import read_rows
 
 LINES = (".jsonl", ".ndjson")
 TEXT_FIELDS = ("id", "title", "text")
+MARKS_AND_BLANKS = b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"  # what may stand before the first character, in UTF-16 too
 
 
 @dataclass
@@ -58,14 +59,28 @@ class RowDocuments:
 
 
 def holds_documents(path: Path) -> bool:
-    """Whether the first row of a table file has a text. A damaged file is said to, so that reading it names it."""
+    """Whether the first row of a table file has a text. A damaged file is said to, so that reading it names it, and
+    what is known of it is not taken for gone."""
     if path.suffix.lower() in LINES:
         return True
     try:
         _, row = next(iter(read_rows(path)))
         return "text" in row
     except DataError:
-        return path.suffix.lower() in (".parquet",)
+        return path.suffix.lower() == ".parquet" or (path.suffix.lower() == ".json" and _is_damaged_list(path))
+
+
+def _is_damaged_list(path: Path) -> bool:
+    """Of a .json file that gives no rows: whether it was a list of them. Settings (an object, perhaps with comments)
+    and lists of something else are not."""
+    content = path.read_bytes()
+    if not content.lstrip(MARKS_AND_BLANKS).startswith(b"["):
+        return False
+    try:
+        items = json.loads(content)
+    except (ValueError, RecursionError):
+        return True
+    return bool(items) and isinstance(items[0], dict) and "text" in items[0]
 
 
 def is_table(path: Path) -> bool:

@@ -22,6 +22,7 @@ from typing import Any
 from sartor.base.errors import DataError, UsageError
 from sartor.data.judge_settings import JudgeSettings
 from sartor.data.patterns import bad_pattern
+from sartor.data.unspaced import UNSPACED
 from sartor.data.values import (
     JSON_DECODER,
     NOT_FOUND,
@@ -126,10 +127,22 @@ def _normalised_label(text: str) -> str:
     return re.sub(r"(?<=[^\W_])[\s_-]+(?=[^\W_])", " ", line)
 
 
+# A digit of such a script is no word of its own: numbers are read whole.
+UNSPACED_CHARACTER = re.compile(rf"(?!\d)([{''.join(f'{chr(first)}-{chr(last)}' for first, last in UNSPACED)}])")
+WORD_END = "\x1f"  # white space, so no folded text holds it
+
+
+def _with_word_ends(text: str) -> str:
+    """The folded text with marks around every character that is a word of its own."""
+    return UNSPACED_CHARACTER.sub(rf"{WORD_END}\1{WORD_END}", text)
+
+
 def _contains(reply: str, answer: str) -> float:
-    """Whole words: not inside a longer word, nor inside a longer number (5 is not in 5.3)."""
-    pattern = rf"(?<!\w)(?<!\d[.,]){re.escape(_normalised_exact(answer))}(?!\w|[.,]\d)"
-    return float(re.search(pattern, _folded(reply)) is not None)
+    """Whole words: not inside a longer word, nor inside a longer number (5 is in 2-5, but not in 5.3 or -5)."""
+    wanted = _with_word_ends(_normalised_exact(answer)).strip(WORD_END)
+    no_minus = r"(?<!\W[-−])(?<!^[-−])" if wanted[:1].isdecimal() else ""
+    pattern = rf"(?<!\w)(?<!\d[.,]){no_minus}{re.escape(wanted)}(?!\w|[.,]\d)"
+    return float(re.search(pattern, _with_word_ends(_folded(reply))) is not None)
 
 
 def _equal_after(normalise: Callable[[str], str]) -> Callable[[str, str], float]:
@@ -264,7 +277,8 @@ SCORERS = {
         ),
         Scorer(
             "contains", True, _contains, _nothing_left_after(_normalised_exact),
-            "1 when an accepted answer occurs in the reply as whole words; case does not matter.",
+            "1 when an accepted answer occurs in the reply as whole words; case does not matter. In scripts without "
+            "spaces between words every character is one.",
         ),
         Scorer(
             "numeric", True, _numeric, _not_a_number,

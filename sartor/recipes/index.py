@@ -1,6 +1,6 @@
 """Documents into a knowledge store, and questions to it. A store is named by its file or by a database's address."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -69,9 +69,11 @@ class _Indexer:
 
     def index(self) -> Indexed:
         bad: dict[str, str] = {}
+        bad_names: set[tuple[str, ...]] = set()
 
         def skip(path: Path, error: DataError) -> None:
             bad[str(path)] = f"{error.where}: {error.what}"
+            bad_names.add(path.relative_to(self._documents).parts or (path.name,))
             self._notice(f"{error.where}: {error.what}; left out")
 
         on_bad: Callable[[Path, DataError], None] | None = skip if self._on_bad_file == "skip" else None
@@ -82,7 +84,7 @@ class _Indexer:
         try:
             if self._embedder is None:
                 self._embedder = Embedder.open(self._wanted) if self._wanted else Embedder.of_store(store)
-            keep = {id for id in store.fingerprints() if _path_of(store.document(id)) in bad} if bad else set()
+            keep = {id for id in store.fingerprints() if _is_of(store.document(id), bad_names)} if bad else set()
             return Indexed(index_folder(store, found, self._embedder, keep=keep), bad)
         finally:
             store.close()
@@ -93,8 +95,11 @@ class _Indexer:
             warn(text)
 
 
-def _path_of(document: object) -> str:
-    return str(getattr(document, "path", ""))
+def _is_of(document: object, names: Collection[tuple[str, ...]]) -> bool:
+    """Whether the document's file has one of these names below the folder. That may have been spelled otherwise when
+    the document was indexed (relative, from elsewhere), so only the ends of the paths are compared."""
+    parts = Path(str(getattr(document, "path", ""))).parts
+    return any(parts[-len(name) :] == name for name in names)
 
 
 def delete(store: str, document_ids: Sequence[str]) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from sartor.data.documents import TEXT
-from sartor.data.filters.segments import cut
+from sartor.data.filters.segments import cut, whole_id
 from sartor.data.split import group_fraction
 from sartor.data.token_shards.source import COLUMNS, DocumentSource
 
@@ -21,7 +21,7 @@ def held_out_share(source: DocumentSource) -> float | None:
     a tenth of the documents, and one at least. None where all of it is one document."""
     if source.num_bytes >= SMALL_BYTES:
         return LARGE_SHARE
-    groups = {name.partition("#")[0] for table in source.tables(TABLE_BYTES) for name in table["id"].to_pylist()}
+    groups = {whole_id(name) for table in source.tables(TABLE_BYTES) for name in table["id"].to_pylist()}
     if len(groups) < 2:
         return None
     fractions = sorted(map(group_fraction, groups))

@@ -74,6 +74,19 @@ def test_bad_files_stop_or_are_named_and_what_was_known_stays(docs, capsys):
     assert {entry["id"] for entry in told(capsys, "index", "k.sqlite", "--list")[0]} >= {"red.md", "new.txt", "row"}
 
 
+def test_what_was_known_of_a_bad_file_stays_however_the_folder_is_spelled(docs, capsys):
+    (docs / "deep").mkdir()
+    (docs / "deep" / "more.jsonl").write_text('{"id": "deep row", "text": "The old ship."}\n')
+    told(capsys, "index", "docs", "--out", "k.sqlite")
+    (docs / "rows.jsonl").write_text("{\n")
+    (docs / "deep" / "more.jsonl").write_text("{\n")
+    (docs / "tea.txt").unlink()
+    report, _ = told(capsys, "index", docs, "--out", "k.sqlite", "--on-bad-file", "skip")
+    assert len(report["bad_files"]) == 2 and report["removed"] == 1
+    left = {entry["id"] for entry in told(capsys, "index", "k.sqlite", "--list")[0]}
+    assert left == {"red.md", "row", "deep row"}
+
+
 def test_doctor_names_what_is_wrong_with_a_store(docs, capsys):
     told(capsys, "index", docs, "--out", "k.sqlite")
     report, _ = told(capsys, "doctor", "k.sqlite")

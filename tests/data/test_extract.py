@@ -262,6 +262,31 @@ def test_tables_with_a_text_are_rows_and_others_are_one_document(tmp_path):
     assert len(notices) == 1 and "settings.json: its rows have no field text" in notices[0]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[{"text": "one"}, {"te', b'\xef\xbb\xbf\n [{"text": "one"},]', b'[{"text": "\xe9"}]',
+        '[{"text": "one"}]'.encode("utf-16"), b'[{"text": "one", "text": "two"}]', b"[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_damaged_list_of_rows_is_named(tmp_path, content):
+    (tmp_path / "good.txt").write_text("good")
+    (tmp_path / "rows.json").write_bytes(content)
+    with pytest.raises(DataError) as error:
+        read(tmp_path)
+    assert str(error.value.where).startswith(str(tmp_path / "rows.json"))
+
+
+@pytest.mark.parametrize(
+    "content", ['{"name": "package"}', '// settings\n{"a": 1, /* more */ "b": 2}', "[1, 2]", "[]", "", '[["text"]]']
+)
+def test_settings_are_no_damaged_rows(tmp_path, content):
+    (tmp_path / "good.txt").write_text("good")
+    (tmp_path / "settings.json").write_text(content)
+    (document,), notices = read(tmp_path)
+    assert document.id == "good.txt" and "settings.json" in notices[0]
+
+
 def test_collecting_and_indexing_know_the_same_types(tmp_path):
     for name in ("a.txt", "a.md", "a.html", "a.pdf", "a.docx", "a.pptx", "a.xlsx", "a.epub", "a.csv", "a.tsv", "a.py",
                  "a.jsonl", "a.json", "a.parquet", "README", "a.exe", "a.zip", "a.png"):  # fmt: skip

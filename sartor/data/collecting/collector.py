@@ -160,8 +160,10 @@ class Collector:
                 _check(stop)
         except DataError as error:
             gatherer.add(Rejected(item.name, "unreadable", error.what))
+            fingerprint = None  # rights and networks change, and leave the file's size and time as they are
         except OSError as error:
             gatherer.add(Rejected(item.name, "unreadable", f"cannot be read: {error.strerror or error}"))
+            fingerprint = None
         gatherer.settle(fingerprint=fingerprint)
 
     def _entries(self, item: Item) -> Entries:

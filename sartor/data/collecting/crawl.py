@@ -45,6 +45,7 @@ class Crawl:
             if not self._waiting[place]:
                 del self._waiting[place]
             for child in self._visit(item):
+                self._known += 1
                 self._enqueue(child)
             left = sum(len(items) for items in self._waiting.values())
             after_each(Step(self._known - left, self._known, item.key))
@@ -65,7 +66,7 @@ class Crawl:
                 return self._journal.leave(item, UNCHANGED)
             return self._take(item, response, fingerprint)
         except Unreachable as error:
-            if error.is_temporary and item.documents:
+            if error.is_temporary and (item.documents or self._journal.has_links(item)):
                 return self._journal.leave(item, KEPT, f"{error.reason}: {error.detail}")
             gatherer = Gatherer(self._journal, item)
             gatherer.add(Rejected(item.key, error.reason, error.detail))
@@ -79,10 +80,10 @@ class Crawl:
         children = self._allowed(item, visit, gatherer)
         if response.status != 200:
             return gatherer.settle(children=children)
+        if len(children) < len(visit.found):
+            return gatherer.settle(children=children)  # read again next time, when there may be room for the rest
         facts = {"fingerprint": fingerprint, "etag": visit.etag, "last_modified": visit.last_modified}
-        new = gatherer.settle(children=children, **facts)
-        self._known += len(new)
-        return new
+        return gatherer.settle(children=children, **facts)
 
     def _allowed(self, item: Item, visit: Visit, gatherer: Gatherer) -> list[tuple[str, str, int]]:
         """The addresses found, (kind, key, depth), as far as the limit of pages goes; the rest is named."""

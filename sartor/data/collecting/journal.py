@@ -216,6 +216,11 @@ class Journal:
                 child for child in children if self.see(child.key, child.kind, child.name, item.source, child.depth)
             ]
 
+    def has_links(self, item: Item) -> bool:
+        """Whether addresses were found in the item when it was last read."""
+        query = "SELECT 1 FROM links WHERE parent = ? LIMIT 1"
+        return self._database.execute(query, (item.number,)).fetchone() is not None
+
     def forget_unseen(self) -> int:
         """Remove what does not belong to the sources any more; how many documents went."""
         where = "SELECT number FROM items WHERE seen < ?"

@@ -58,10 +58,11 @@ def _is_text(kind: pa.DataType) -> bool:
 def _rows(batch: pa.RecordBatch, document_bytes: int) -> Iterator[dict[str, Any]]:
     """A few rows at once where their texts are sure to fit, else one by one."""
     longest = sum(_longest(column) for column in batch.columns)
-    step = max(1, min(batch.num_rows, BATCH_BYTES // max(longest, 1)))
+    is_cut = longest > document_bytes
+    step = 1 if is_cut else max(1, min(batch.num_rows, BATCH_BYTES // max(longest, 1)))
     for start in range(0, batch.num_rows, step):
         part = batch.slice(start, step)
-        if longest > document_bytes:
+        if is_cut:
             yield {name: _cut(column, document_bytes) for name, column in zip(part.schema.names, part, strict=True)}
         else:
             yield from part.to_pylist()

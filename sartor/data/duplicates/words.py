@@ -16,16 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sartor.data.unspaced import UNSPACED
+
 BLOCK_CHARACTERS = 1 << 18  # worked on at once: a few arrays of this size stay in the second-level cache
 PIECE_CHARACTERS = 1 << 20  # longer texts are cut between words, so that one book does not need memory of its own
 LONGEST_WORD_BYTES = 64  # longer ones (encoded files, mostly) are hashed one by one
 TABLE_SIZE = 0x40000  # every letter that Unicode has lies below
 END_OF_TEXT = 1  # a control character: it separates words, so that no word holds it
-UNSPACED = (
-    (0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF), (0x31F0, 0x31FF), (0x3400, 0x4DBF),
-    (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF),
-)  # fmt: skip
-"""Blocks of Thai, Lao, Burmese, Khmer, Japanese syllables and Chinese characters, last code point included."""
 
 FIRST_FACTOR = np.uint64(0xFF51AFD7ED558CCD)
 SECOND_FACTOR = np.uint64(0xC4CEB9FE1A85EC53)

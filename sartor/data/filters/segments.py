@@ -12,6 +12,8 @@ from sartor.base.errors import UsageError
 from sartor.data.documents import SCHEMA, TEXT, text_hash
 
 MIN_CHARACTERS = 100
+PIECE_MARK = "##"
+"""Between a document's id and the number of a piece; a single # is between a file's name and the number of a row."""
 # What a piece may end with, the best first. A piece is at least half full.
 BREAKS = (
     re.compile(r"\n+(?=#{1,6} \S)|\n{3,}|\f"),  # before a heading; several blank lines
@@ -28,7 +30,7 @@ MARKS = re.compile(
 def segment(documents: pa.Table, max_characters: int) -> pa.Table:
     """The documents with those longer than `max_characters` cut into pieces of at most that many.
 
-    A piece has its document's other columns, and the id `ID#0001`, counted from one. Pieces are as long as the
+    A piece has its document's other columns, and the id `ID##0001`, counted from one. Pieces are as long as the
     structure allows. Shorter documents stay as they are, id included. UsageError for a limit below MIN_CHARACTERS.
     """
     if max_characters < MIN_CHARACTERS:
@@ -42,7 +44,7 @@ def segment(documents: pa.Table, max_characters: int) -> pa.Table:
         pieces = list(cut(text, max_characters))
         whole = len(pieces) == 1
         rows += [row] * len(pieces)
-        ids += [name] if whole else [f"{name}#{number:04}" for number in range(1, len(pieces) + 1)]
+        ids += [name] if whole else [f"{name}{PIECE_MARK}{number:04}" for number in range(1, len(pieces) + 1)]
         texts += pieces
         hashes += [documents["sha256"][row].as_py()] if whole else map(text_hash, pieces)
     table = documents.drop_columns(["text"]).take(pa.array(rows, pa.int64()))
@@ -50,6 +52,11 @@ def segment(documents: pa.Table, max_characters: int) -> pa.Table:
         array = pa.array(values, TEXT)
         table = table.append_column(name, array) if name == "text" else _set(table, name, array)
     return table.select(documents.schema.names).cast(documents.schema)
+
+
+def whole_id(id: str) -> str:
+    """The id of the document that a piece was cut from; of what is no piece, its own."""
+    return id.partition(PIECE_MARK)[0]
 
 
 def cut(text: str, max_characters: int) -> Iterator[str]:

@@ -10,6 +10,7 @@ from sartor.data.parsers.safe_zip import SafeZip
 
 PRESENTATION, PROPERTIES = "ppt/presentation.xml", "docProps/core.xml"
 TITLES = ("title", "ctrTitle")
+SHAPES = ("sp", "graphicFrame")  # a text box; a table
 FURNITURE = ("sldNum", "dt", "ftr", "hdr", "sldImg")
 """Placeholders that repeat on every slide: number, date, footer, header, the picture of a slide in its notes."""
 
@@ -73,7 +74,7 @@ class _Reader:
     in_text: bool = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
-        if name == "sp":
+        if name in SHAPES:
             self.placeholder = ""
         elif name == "ph":
             self.placeholder = attributes.get("type", "body")

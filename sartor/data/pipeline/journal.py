@@ -86,6 +86,11 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError):
             return None  # damaged: the shard is worked on again
 
+    def forget(self, phase: str) -> None:
+        """All shards of the phase are worked on again."""
+        for path in (self.out / SUBFOLDER).glob(f"{phase}-*.json"):
+            path.unlink()
+
     def _path(self, phase: str, number: int) -> Path:
         return self.out / SUBFOLDER / f"{phase}-{number:05d}.json"
 

@@ -38,8 +38,9 @@ STATE, WORK, FORMAT = "prepare.json", "work", "sartor prepare 1"
 class Search(Protocol):
     """The search for duplicates over all shards, between two phases."""
 
-    def find(self, out: Path, shards: Sequence[Entry]) -> None:
-        """From the shards' signatures, leave a verdict on each (`shard.verdict_path`)."""
+    def find(self, out: Path, shards: Sequence[Entry], start_over: Callable[[], None]) -> None:
+        """From the shards' signatures, leave a verdict (`shard.verdict_path`) on each that was kept, numbered as the
+        next phase numbers them. `start_over` is called before verdicts change: it forgets what earlier ones led to."""
         ...
 
 
@@ -102,7 +103,7 @@ def prepare_documents(plan: Plan, out: Path, engine: Engine, on_bad_shard: OnBad
             entries = _run_phase(phase, files, engine, stop, seconds)
             files = [entry.outputs["kept"] for entry in entries if "kept" in entry.outputs]
             if plan.search is not None and phase is phases[0]:
-                plan.search.find(out, entries)
+                plan.search.find(out, entries, lambda: Journal(out).forget(phases[1].name))
         account = _account(plan, phases, Journal(out))
         publish_documents(out, [file for file in files if file.rows])
         account.seconds = seconds

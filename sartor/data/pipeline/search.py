@@ -1,6 +1,7 @@
 """Duplicates over all shards: each shard gets signatures, one search compares them, each shard gets a verdict."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -43,17 +44,22 @@ class DuplicateSearch:
             signers[NEAR_REASON] = partial(_near, self.near)
         return signers
 
-    def find(self, out: Path, shards: Sequence[Entry]) -> None:
-        """Leave a verdict on each shard; nothing is done when they are there already."""
+    def find(self, out: Path, shards: Sequence[Entry], start_over: Callable[[], None]) -> None:
+        """Leave a verdict on each shard that was kept, numbered without those that were left out. Nothing is done when
+        there are verdicts on just these shards; one that was restored changes those on all."""
+        kept = [shard for shard in shards if "kept" in shard.outputs]
+        compared = {"compared": [shard.outputs["kept"].sha256 for shard in kept]}
         done = verdict_path(out, 0).with_name(DONE)
-        if done.exists():
+        if _content(done) == compared:
             return
+        start_over()
+        done.unlink(missing_ok=True)  # verdicts of two searches are never taken together
         done.parent.mkdir(parents=True, exist_ok=True)
-        drops = {reason: dict(self._drops(reason, out, shards)) for reason in self.signers()}
-        for shard in shards:
+        drops = {reason: dict(self._drops(reason, out, kept)) for reason in self.signers()}
+        for number, shard in enumerate(kept):
             by_reason = {reason: found.get(shard.number) for reason, found in drops.items()}
-            _write_verdict(out, shard, by_reason)
-        replace_json(done, {"shards": len(shards)})
+            _write_verdict(verdict_path(out, number), shard.outputs["kept"].rows, by_reason)
+        replace_json(done, compared)
 
     def _drops(self, reason: str, out: Path, shards: Sequence[Entry]) -> Iterator[tuple[int, Path]]:
         """(shard, the file of its rows to drop) for every shard that has signatures."""
@@ -72,6 +78,14 @@ class DuplicateSearch:
         yield from zip((shard.number for shard in signed), paths, strict=True)
 
 
+def _content(path: Path) -> object:
+    """None where there is nothing, or nothing that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def _tables(path: Path) -> Iterator[pa.Table]:
     """A shard's documents in bounded pieces."""
     with pq.ParquetFile(path) as file:
@@ -79,11 +93,9 @@ def _tables(path: Path) -> Iterator[pa.Table]:
             yield file.read_row_group(group)
 
 
-def _write_verdict(out: Path, shard: Entry, drops: Mapping[str, Path | None]) -> None:
-    rows = shard.outputs["kept"].rows if "kept" in shard.outputs else 0
+def _write_verdict(path: Path, rows: int, drops: Mapping[str, Path | None]) -> None:
     tables = {reason: DROPS.empty_table() if path is None else pq.read_table(path) for reason, path in drops.items()}
     found = verdicts(rows, tables)
-    path = verdict_path(out, shard.number)
     replace_file(path, lambda place: pq.write_table(found, place, compression="zstd"))
 
 

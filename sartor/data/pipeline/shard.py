@@ -233,7 +233,10 @@ class _Shard:
 
     @cached_property
     def _found(self) -> pa.Table:
-        return pq.read_table(verdict_path(self.work.phase.out, self.number))
+        found = pq.read_table(verdict_path(self.work.phase.out, self.number))
+        if found.num_rows != self.file.rows:
+            raise self._broken(f"there are verdicts on {found.num_rows} documents, the shard has {self.file.rows}")
+        return found
 
     def _timed(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
         started = time.perf_counter()
@@ -257,6 +260,7 @@ def _write_signatures(out: Path, name: str, tables: Sequence[pa.Table]) -> Docum
 
 
 def verdict_path(out: Path, number: int) -> Path:
+    """`number` as in the phase that reads it: shards that were left out before have none."""
     return out / "work" / VERDICTS / f"{number:05d}.parquet"
 
 

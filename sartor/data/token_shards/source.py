@@ -14,6 +14,7 @@ from sartor.data import document_folder
 from sartor.data.document_folder import DocumentFolder
 from sartor.data.documents import TEXT
 from sartor.data.extract import read_documents
+from sartor.data.filters.segments import whole_id
 from sartor.data.opening import ALL_EXTENSIONS, data_files
 from sartor.data.readers import read_rows
 from sartor.data.split import group_fraction
@@ -63,8 +64,8 @@ def ids_and_texts(table: pa.Table) -> tuple[list[str], list[str]]:
 
 
 def is_held_out(document: str, share: float) -> bool:
-    """Whether a document is never trained on: by a hash of its id up to `#`, so that parts of a text stay together."""
-    return group_fraction(document.partition("#")[0]) < share
+    """Whether a document is never trained on: by a hash of its id; pieces of one document stay together."""
+    return group_fraction(whole_id(document)) < share
 
 
 @dataclass(frozen=True)

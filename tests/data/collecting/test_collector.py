@@ -16,7 +16,7 @@ import pytest
 from sartor.base.errors import DataError, Interrupted, SartorError, UsageError
 from sartor.base.lock import Lock
 from sartor.base.signals import StopRequest
-from sartor.data.collecting import publishing
+from sartor.data.collecting import files, publishing
 from sartor.data.documents import text_hash
 from tests.data.collecting.collections import collect, documents, rejects
 
@@ -91,6 +91,25 @@ def test_a_second_run_reads_only_what_changed(folder, tmp_path):
     assert (third.documents, third.unchanged, third.removed, third.total) == (2, 9, 1, first.total)
     texts = {row["id"].rpartition("/")[2]: row["text"] for row in documents(out)}
     assert texts["a.txt"] == "changed now" and texts["new.txt"] == "new" and "b.md" not in texts
+
+
+@pytest.mark.parametrize("name", ["a.txt", "e.jsonl"])
+def test_a_file_that_was_refused_is_read_again(folder, tmp_path, monkeypatch, name):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    read = files.read_file
+
+    def refused(path, *arguments):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied") if name == "a.txt" else DataError("Permission denied")
+        return read(path, *arguments)
+
+    monkeypatch.setattr("sartor.data.collecting.collector.read_file", refused)
+    report = collect(out, folder)
+    monkeypatch.undo()
+    assert rejects(out)[f"{folder}/{name}"] == "unreadable"
+    collect(whole, folder)
+    assert collect(out, folder).total > report.total
+    assert documents(out) == documents(whole) and rejects(out) == rejects(whole)
 
 
 def test_the_folder_is_the_same_as_one_collected_afresh(folder, tmp_path):

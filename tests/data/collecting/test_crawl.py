@@ -113,6 +113,55 @@ def test_a_page_that_goes_is_removed_but_one_out_of_reach_is_kept(server, tmp_pa
     assert collect(out, server.url + "/sitemap.xml").unchanged == 1
 
 
+def test_what_leads_to_pages_may_be_out_of_reach_for_a_moment(server, tmp_path):
+    out = tmp_path / "out"
+    seeds = [server.url + "/sitemap.xml", server.url + "/seed"]
+
+    def up():
+        server.page("/sitemap.xml", sitemap(server, "/a", "/b"))
+        server.page("/seed", '<a href="/c"></a>' + "too long for a document " * 99)
+
+    for path in ("/a", "/b", "/c"):
+        server.page(path, path)
+    up()
+    first = collect(out, *seeds, follow=1, document_bytes=1_000)
+    before = documents(out)
+    assert len(before) == 3 and rejects(out) == {seeds[1]: "too_large"}
+    server.page("/sitemap.xml", "error", status=500)
+    server.page("/seed", "error", status=500)
+    for _ in range(2):
+        report = collect(out, *seeds, follow=1, document_bytes=1_000)
+        assert (report.removed, report.total) == (0, first.total) and len(report.problems) == 2
+        assert documents(out) == before
+    up()
+    server.page("/sitemap.xml", sitemap(server, "/a"))
+    assert collect(out, *seeds, follow=1, document_bytes=1_000).removed == 1
+
+
+def test_more_pages_may_be_asked_for_later(server, tmp_path):
+    out = tmp_path / "out"
+    server.page("/", '<a href="/a">a</a> <a href="/b">b</a> <a href="/c">c</a>', ETag='"v1"')
+    for path in ("/a", "/b", "/c"):
+        server.page(path, path)
+    report = collect(out, server.url + "/", follow=1, max_pages=2)
+    assert (report.total, report.reasons) == (2, {"page_limit": 2})
+    report = collect(out, server.url + "/", follow=1, max_pages=10)
+    assert (report.total, report.reasons) == (4, {})
+    assert collect(out, server.url + "/", follow=1, max_pages=10).unchanged == 4
+
+
+def test_the_limit_of_pages_holds_in_later_rounds(server, tmp_path):
+    out = tmp_path / "out"
+    server.page("/", '<a href="/a">a</a>')
+    server.page("/a", "<p>nothing yet")
+    assert collect(out, server.url + "/", follow=2, max_pages=3).unchanged == 0
+    server.page("/a", '<a href="/b">b</a> <a href="/c">c</a>')
+    for path in ("/b", "/c"):
+        server.page(path, path)
+    report = collect(out, server.url + "/", follow=2, max_pages=3)
+    assert (report.total, report.reasons) == (3, {"page_limit": 1})
+
+
 def test_links_are_followed_as_deep_as_asked_on_the_same_host(server, tmp_path):
     server.page(
         "/", '<a href="/a">a</a> <a href="b">b</a> <a href="http://other.example/">o</a> <a href="mailto:x@y">m</a>'

@@ -93,6 +93,15 @@ def test_a_table_of_repeated_texts_does_not_fill_the_memory(tmp_path):
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 400_000  # kB
 
 
+def test_a_text_that_is_too_long_takes_no_other_row_with_it(tmp_path):
+    texts = [f"row {number}" for number in range(11)]
+    texts[4] = "x" * 3_000_000
+    pq.write_table(pa.table({"text": texts}), tmp_path / "rows.parquet")
+    report = collect(tmp_path / "out", tmp_path / "rows.parquet")
+    assert (report.documents, report.reasons) == (10, {"too_large": 1})
+    assert [row["text"] for row in documents(tmp_path / "out")] == texts[:4] + texts[5:]
+
+
 def test_links_are_not_followed_out_of_the_folder_or_in_circles(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -80,6 +80,7 @@ def web(pages):
         ("User-agent: *\nDisallow: /", "/page", False),
         ("User-agent: *\nDisallow: /private", "/page", True),
         ("User-agent: *\nDisallow: /private", "/private/x", False),
+        ("\ufeffUser-agent: *\nDisallow: /", "/page", False),
         ("User-agent: *\nDisallow: /\nAllow: /page", "/page", True),
         ("User-agent: *\nDisallow: /\n\nUser-agent: Sartor\nDisallow: /other", "/page", True),
         ("User-agent: *\nAllow: /\n\nUser-agent: sartor\nDisallow: /", "/page", False),

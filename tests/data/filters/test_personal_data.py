@@ -93,6 +93,7 @@ def test_spans_lie_in_the_text_and_apart(text):
         "https://host.org:8080/path", "page 1234567",
         "password = \"your_password1\"", "token: ${TOKEN}", "It took place in 1999 on Route 66",
         "<EMAIL_ADDRESS> <PHONE_NUMBER>",
+        "Revenue 2023 2024 2025", "credit 2017 2018 2019 2020",
         "4 5 6 7 8 9 10 11 12 13 14 15 16", "3.14159265358979", "0.123456789012",
     ],
 )  # fmt: skip

@@ -37,7 +37,7 @@ def test_rows_get_numbers_and_keep_the_rest():
     )
     result = segment(table, 250)
     assert result.schema.equals(table.schema)
-    assert result["id"].to_pylist() == ["book#0001", "book#0002", "book#0003", "note", "none"]
+    assert result["id"].to_pylist() == ["book##0001", "book##0002", "book##0003", "note", "none"]
     assert "".join(result["text"].to_pylist()[:3]) == "A sentence. " * 50
     assert result["sha256"].to_pylist() == [text_hash(text) for text in result["text"].to_pylist()]
     assert result["title"].to_pylist() == ["Book"] * 3 + [None] * 2

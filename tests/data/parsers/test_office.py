@@ -13,6 +13,7 @@ from sartor.data.parsers.parsed import Unreadable
 from sartor.data.parsers.pptx import parse_pptx
 from sartor.data.parsers.table import parse_commas, parse_tabs, table_text
 from sartor.data.parsers.xlsx import parse_xlsx
+from tests.data.parsers.files import pptx as presentation
 from tests.data.parsers.files import xlsx, zipped
 
 
@@ -45,6 +46,17 @@ def test_a_presentation_keeps_titles_text_tables_and_notes_in_the_order_of_slide
         "| cell 0 | cell 1 |", "| cell 2 | cell 3 |",
     ]  # fmt: skip
     assert parsed.notices == ("no text on slide 3 of 4 (a picture?)",)
+
+
+@pytest.mark.parametrize("furniture", ["sldNum", "dt", "ftr"])
+def test_a_table_behind_a_slide_number_stays(furniture):
+    def text(inside):
+        return f"<p><r><t>{inside}</t></r></p>"
+
+    table = f"<graphicFrame><tbl><tr><tc>{text('one')}</tc><tc>{text('two')}</tc></tr></tbl></graphicFrame>"
+    slide = f'<sp><nvPr><ph type="{furniture}"/></nvPr>{text("page 7")}</sp>{table}'
+    members = {"ppt__slide1.xml": f"<sld>{slide}</sld>"}
+    assert parse_pptx(presentation("", **members)).text == "## Slide 1\n\n| one | two |"
 
 
 def test_a_workbook_names_its_columns_in_every_row():

@@ -5,14 +5,19 @@ import sys
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from sartor.base.errors import DataError, SartorError, UsageError
-from sartor.data.document_folder import DocumentFolder
+from sartor.data.document_folder import DocumentFolder, DocumentWriter
+from sartor.data.documents import documents_table
+from sartor.data.duplicates.signatures import ExactDuplicates
 from sartor.data.filters.step import Outcome
 from sartor.data.pipeline.engine import Engine
 from sartor.data.pipeline.rejects import read_rejects
 from sartor.data.pipeline.run import Plan, finish, prepare_documents
+from sartor.data.pipeline.search import DuplicateSearch
+from sartor.data.pipeline.shard import verdict_path
 from tests.data.pipeline.toy import DropEmpty, DropShort, Here, Lower, Saboteur, Toy, folder, kill_worker, rows
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -146,6 +151,80 @@ def test_damaged_results_are_made_again(tmp_path):
     (out / "rejects" / "clean-00003.parquet").unlink()
     prepare_documents(plan(source), out, Here())
     assert tree(out) == tree(straight)
+
+
+SEARCH = DuplicateSearch(ExactDuplicates(), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signed(Toy):
+    """With signatures, so that the same texts are found."""
+
+    def signers(self):
+        return SEARCH.signers()
+
+
+def with_copies(path: Path) -> DocumentFolder:
+    """Several shards; most texts stand in others as well, every fifth document's only there."""
+    with DocumentWriter(path, max_file_bytes=500) as writer:
+        for shard in range(3):
+            names = [f"{shard}.{row}" if row % 5 == 0 else (7 * row + shard) % 20 for row in range(20)]
+            texts = [f"text {name}, {'which is long ' * 2}" for name in names]
+            table = [{"id": f"{shard}.{row}", "text": text, "source": "toy"} for row, text in enumerate(texts)]
+            writer.add(documents_table(table))
+    return DocumentFolder.open(path)
+
+
+def searching(source: DocumentFolder, *after) -> Plan:
+    return Plan(source, SETTINGS, Signed((DropEmpty(),)), Toy((Lower(), *after)), SEARCH)
+
+
+def texts_of(path: Path, files) -> list[str]:
+    return sorted(text for file in files for text in pa.parquet.read_table(path / file.name)["text"].to_pylist())
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_of_copies_one_stays_where_a_shard_was_left_out(tmp_path, bad):
+    source, out = with_copies(tmp_path / "in"), tmp_path / "out"
+    left = [file for number, file in enumerate(source.files) if number != bad]
+    expected = sorted(set(texts_of(source.path, left)))
+    assert len(source.files) > 2 and len(expected) < sum(file.rows for file in left)
+    (source.path / source.files[bad].name).write_bytes(b"")
+    account = prepare_documents(searching(source), out, Here(), on_bad_shard="skip")
+    assert texts_of(out, DocumentFolder.open(out).files) == expected
+    assert account.given == account.kept + account.ledger.dropped + account.errors
+
+
+@pytest.mark.parametrize("bad", [0, -1])
+def test_a_shard_restored_after_the_search_is_compared_with_the_others(tmp_path, bad):
+    def fail(table):
+        raise KeyError("stopped here")
+
+    source, out, straight = with_copies(tmp_path / "in"), tmp_path / "out", tmp_path / "straight"
+    prepare_documents(searching(source), straight, Here())
+    file = source.path / source.files[bad].name
+    content = file.read_bytes()
+    file.write_bytes(b"")
+    readable = source.files[1:] if bad == 0 else source.files[:-1]
+    ids = pa.parquet.read_table(source.path / readable[-1].name)["id"].to_pylist()
+    at = next(name for name in ids if int(name.partition(".")[2]) % 5 == 0)  # no copy: it is seen after the search
+    with pytest.raises(RuntimeError, match="stopped here"):
+        prepare_documents(searching(source, Saboteur(at, fail)), out, Here(), on_bad_shard="skip")
+    assert list((out / "journal").glob("finish-*")), "something was done with the verdicts of the first search"
+    file.write_bytes(content)
+    prepare_documents(searching(source), out, Here())
+    assert tree(out) == tree(straight)
+
+
+def test_verdicts_on_other_documents_are_refused(tmp_path):
+    source, out = with_copies(tmp_path / "in"), tmp_path / "out"
+    prepare_documents(searching(source), out, Here())
+    (out / "documents.json").unlink()
+    (out / "journal" / "finish-00000.json").unlink()
+    table = pa.parquet.read_table(verdict_path(out, 0))
+    pa.parquet.write_table(table.slice(1), verdict_path(out, 0))
+    with pytest.raises(SartorError, match="there are verdicts on"):
+        prepare_documents(searching(source), out, Here())
 
 
 def test_a_bug_in_a_step_keeps_its_traceback(tmp_path):

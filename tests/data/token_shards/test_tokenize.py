@@ -208,7 +208,7 @@ def test_what_was_begun_goes_on_only_with_the_same_settings(
 def test_parts_of_one_text_are_on_one_side() -> None:
     for book in range(200):
         assert (
-            len({is_held_out(f"book{book}#{part}", 0.3) for part in range(5)} | {is_held_out(f"book{book}", 0.3)}) == 1
+            len({is_held_out(f"book{book}##{part}", 0.3) for part in range(5)} | {is_held_out(f"book{book}", 0.3)}) == 1
         )
     share = np.mean([is_held_out(f"book{book}", 0.3) for book in range(5000)])
     assert 0.27 < share < 0.33

@@ -171,5 +171,5 @@ class PoliteClient:
                 raise
             return ("none" if error.reason == "too_many_redirects" else "unknown"), ""
         if response.status == 200:
-            return "file", response.body[:MOST_ROBOTS_BYTES].decode("utf-8", "replace")
+            return "file", response.body[:MOST_ROBOTS_BYTES].decode("utf-8-sig", "replace")
         return ("unknown" if response.status >= 500 else "none"), ""

@@ -36,6 +36,11 @@ def has_cue(cue: re.Pattern[str], text: str, span: Span, before: int = 40, after
     return bool(after and cue.search(text, end, end + after))
 
 
+def is_years(digits: str) -> bool:
+    """Whether these are three or four years in a row, as in the head of a table: check digits let some of them in."""
+    return re.fullmatch(r"(?:(?:19|20)\d\d){3,4}", digits) is not None
+
+
 def digits_of(text: str) -> str:
     """Its ASCII digits, in order."""
     return "".join(character for character in text if "0" <= character <= "9")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sartor.data.filters.personal_data.checksums import iso_7064_mod_11_10, luhn, verhoeff, weighted
-from sartor.data.filters.personal_data.detector import Detector, Span, digits_of, has_cue
+from sartor.data.filters.personal_data.detector import Detector, Span, digits_of, has_cue, is_years
 
 US_SHAPE = re.compile(r"(?<![\w-])(?!000|666)\d{3}([- ]?)(?!00)\d{2}\1(?!0000)\d{4}(?![\w]|-\w)", re.ASCII)
 US_CUE = re.compile(r"\bssn\b|social security|\bitin\b|taxpayer id", re.IGNORECASE)
@@ -91,6 +91,10 @@ def _health_service(digits: str) -> bool:
     return (11 - weighted(digits, range(10, 1, -1)) % 11) % 11 == int(digits[9])
 
 
+def _india(digits: str) -> bool:
+    return verhoeff(digits) and not is_years(digits)
+
+
 def _any(text: str) -> bool:
     return True
 
@@ -104,7 +108,7 @@ SCHEMES = (
     Scheme("Finland", r"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d[-+A-FU-Y]\d{3}[0-9A-Y]", _finland),
     Scheme("France", r"[12] ?\d\d ?(?:0[1-9]|1[0-2]|[2-4]\d) ?(?:\d\d|2[AB]) ?\d{3} ?\d{3} ?\d\d", _france),
     Scheme("Germany", r"[1-9]\d ?\d{3} ?\d{3} ?\d{3}", iso_7064_mod_11_10, r"steuer|tax id|\btin\b|idnr"),
-    Scheme("India", r"[2-9]\d{3} \d{4} \d{4}", verhoeff),
+    Scheme("India", r"[2-9]\d{3} \d{4} \d{4}", _india),
     Scheme("India (written in one)", r"[2-9]\d{11}", verhoeff, r"aadha?ar|\buid\b"),
     Scheme("India (PAN)", r"[A-Z]{3}[ABCFGHLJPT][A-Z]\d{4}[A-Z]", _any, r"\bpan\b|permanent account"),
     Scheme("Italy", r"[A-Z]{6}\d\d[A-EHLMPRST]\d\d[A-Z]\d{3}[A-Z]", _italy),

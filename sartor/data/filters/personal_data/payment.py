@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from sartor.data.filters.personal_data.checksums import iso_7064_mod_97, luhn
-from sartor.data.filters.personal_data.detector import Detector, Span, digits_of, has_cue
+from sartor.data.filters.personal_data.detector import Detector, Span, digits_of, has_cue, is_years
 
 CARD_SHAPES = re.compile(
     r"(?<![\w.+/=-])(?:\d{12,19}"
@@ -43,6 +43,7 @@ def find_credit_cards(text: str) -> Iterator[Span]:
         if (
             luhn(digits)
             and len(set(digits)) > 1
+            and not is_years(digits)
             and (ISSUERS.fullmatch(digits) or has_cue(CARD_CUE, text, match.span(), 60, 20))
         ):
             yield match.span()
