@@ -48,12 +48,33 @@ FORGETFUL = (  # drops what earlier assistant turns thought, as reasoning models
     "{% else %}{{ message['content'] }}{% endif %}{{ '<|im_end|>\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
-TEMPLATES = {"chatml": CHATML, "llama3": LLAMA3, "gemma": GEMMA, "forgetful": FORGETFUL, "none": None}
+ENDS_TWICE = (  # an end of turn and, behind the last one, an end of text, as Phi-3's template writes
+    "{% for message in messages %}{{ '<|' + message['role'] + '|>\n' + message['content'] + '<|stop|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% else %}{{ eos_token }}{% endif %}"
+)
+OPENS_THINKING = (  # asks with the thinking begun and writes answers without any, as DeepSeek's distilled models do
+    "{% for message in messages %}{% if message['role'] == 'assistant' %}"
+    "{{ '<|assistant|>' + message['content'].split('</think>')[-1] + eos_token }}"
+    "{% else %}{{ '<|' + message['role'] + '|>' + message['content'] }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|><think>\n' }}{% endif %}"
+)
+TEMPLATES = {
+    "chatml": CHATML,
+    "llama3": LLAMA3,
+    "gemma": GEMMA,
+    "forgetful": FORGETFUL,
+    "ends twice": ENDS_TWICE,
+    "opens thinking": OPENS_THINKING,
+    "none": None,
+}
+LEARNABLE = [kind for kind in TEMPLATES if kind != "opens thinking"]  # by what they write of an answer
 SPECIALS = {
     "chatml": ["<|im_start|>", "<|im_end|>"],
     "forgetful": ["<|im_start|>", "<|im_end|>"],
     "llama3": ["<|begin|>", "<|head|>", "<|/head|>", "<|eot|>"],
     "gemma": ["<bos>", "<turn>", "</turn>"],
+    "ends twice": ["<|system|>", "<|user|>", "<|assistant|>", "<|stop|>"],
+    "opens thinking": ["<|system|>", "<|user|>", "<|assistant|>"],
     "none": [],
 }
 BOS = {"llama3": "<|begin|>", "gemma": "<bos>"}
@@ -85,8 +106,11 @@ def tokenizer(kind: str = "chatml") -> PreTrainedTokenizerFast:
     return made
 
 
-def model(family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32) -> PreTrainedModel:
-    """A random model in float32 and evaluation mode; windows of 5 tokens where the family has them."""
+def model(
+    family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32, attention_dropout: float = 0.0
+) -> PreTrainedModel:
+    """A random model in float32 and evaluation mode; windows of 5 tokens where the family has them, attention dropout
+    where it is a GPT-2."""
     torch.manual_seed(seed)
     sizes = dict(
         hidden_size=width,
@@ -115,7 +139,7 @@ def model(family: str = "llama", seed: int = 0, layers: int = 2, width: int = 32
                 n_head=4,
                 vocab_size=VOCABULARY,
                 n_positions=256,
-                attn_pdrop=0.0,
+                attn_pdrop=attention_dropout,
                 embd_pdrop=0.0,
                 resid_pdrop=0.0,
                 bos_token_id=None,

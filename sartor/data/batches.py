@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sartor.data.chat import Rendered
 from sartor.data.packing import Batch, pack
@@ -25,10 +26,12 @@ SizedType = TypeVar("SizedType", bound=Sized)
 
 
 class StepOrder:
-    """Which of `count` things each step takes, `per_step` of them. Every epoch visits each once, in a new order."""
+    """Which of `count` things each step takes, `per_step` of them. Every epoch visits each once, in a new order. The
+    order of the epoch that was asked for last is kept, so that a step costs no more than its own things."""
 
     def __init__(self, count: int, per_step: int, seed: int):
         self.count, self.per_step, self.seed = count, per_step, seed
+        self._drawn: tuple[int, NDArray[np.int64]] | None = None  # an epoch and its order
 
     @property
     def steps_per_epoch(self) -> int:
@@ -36,8 +39,13 @@ class StepOrder:
 
     def indices(self, step: int) -> list[int]:
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(self.count)
+        order = self._order_of(epoch)
         return [int(index) for index in order[place * self.per_step : (place + 1) * self.per_step]]
+
+    def _order_of(self, epoch: int) -> NDArray[np.int64]:
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, np.random.Generator(np.random.Philox([self.seed, epoch])).permutation(self.count)
+        return self._drawn[1]
 
 
 class BatchSource:

@@ -27,6 +27,13 @@ PLAIN_TEMPLATE = (
 )
 
 
+# Why nothing can be learnt where a finished answer does not go on from what the model is asked with.
+ASKS_OTHERWISE = "the model's chat template asks for answers otherwise than it writes them"
+ASKS_OTHERWISE_HINT = (
+    "some templates begin the thinking when they ask, and leave it out of answers: give the model one that does neither"
+)
+ANSWER_MARK = "(answer)"  # stands for an answer where only the text behind it is looked at
+
 Tools = Sequence[Mapping[str, Any]]  # in the form of OpenAI's API
 Value = TypeVar("Value")
 
@@ -56,6 +63,12 @@ class ChatFormat:
         self.template: str = tokenizer.chat_template or PLAIN_TEMPLATE
         self.template_hash = hashlib.sha256(self.template.encode()).hexdigest()
         self.has_own_template = bool(tokenizer.chat_template)
+        if not self.has_own_template and tokenizer.eos_token is None:
+            raise DataError(
+                "the tokenizer names no token that ends a text",
+                where=str(tokenizer.name_or_path) or None,
+                hint="set eos_token in tokenizer_config.json",
+            )
         specials = {str(token) for token in tokenizer.all_special_tokens}
         specials |= {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
         self.special_tokens = sorted(specials, key=len, reverse=True)
@@ -127,7 +140,11 @@ class ChatFormat:
         return Rendered(ids, trained, where)
 
     def _end_of_turn(self, tokens: list[int]) -> int:
-        """How many of a turn's tokens are learnt: up to its last control token, or all if it has none."""
+        """How many of a turn's tokens are learnt: up to the first that ends an answer, since nothing behind it is ever
+        generated; else up to its last control token, or all if it has none."""
+        stops = [place for place, token in enumerate(tokens) if token in self.stop_ids]
+        if stops:
+            return stops[0] + 1
         controls = [place for place, token in enumerate(tokens) if token in self.special_ids]
         return controls[-1] + 1 if controls else len(tokens)
 
@@ -236,11 +253,13 @@ class ChatFormat:
         return anchor if behind[1:] != alone and behind[0] == self.tokenizer.eos_token_id else ""
 
     def _find_stop_ids(self) -> set[int]:
-        """Tokens that end an answer: the one the template writes behind a turn, and the tokenizer's own."""
-        row = self._row([Message(role="user", content="a"), Message(role="assistant", content="b")], "", 0)
-        last = [token for token, trained in zip(row.ids, row.trained, strict=True) if trained][-1]
-        found = {last} if last in self.special_ids else set()
-        return found | ({self.tokenizer.eos_token_id} - {None})
+        """Tokens that end an answer: the first that the template writes behind one (some write the end of the text
+        too, which comes later), and the tokenizer's own."""
+        turns = [Message(role="user", content="a"), Message(role="assistant", content=ANSWER_MARK)]
+        _, mark, behind = self._text(turns).rpartition(ANSWER_MARK)
+        written = self._encode(behind, _protect_nothing) if mark else []
+        controls = [token for token in written if token in self.special_ids]
+        return {*controls[:1], self.tokenizer.eos_token_id} - {None}
 
 
 _protect_nothing = re.compile(r"(?!)")

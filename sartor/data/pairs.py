@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sartor.base.errors import DataError
 from sartor.data.batches import StepOrder, of_similar_length, shares
-from sartor.data.chat import ChatFormat, Rendered
+from sartor.data.chat import ASKS_OTHERWISE, ASKS_OTHERWISE_HINT, ChatFormat, Rendered
 from sartor.data.packing import RowsBatch, pack_groups
 from sartor.data.records import Conversation, Preference
 
@@ -63,7 +63,8 @@ def render_answer(prompt: Conversation, answer: Conversation, where: str, chat: 
             hint="end the prompt where the last answer begins",
         )
     row, asked = rows[-1], chat.prompt(prompt)
-    assert row.ids[: len(asked)] == asked, "a conversation goes on from what the model is asked"
+    if row.ids[: len(asked)] != asked:
+        raise DataError(ASKS_OTHERWISE, where=where, hint=ASKS_OTHERWISE_HINT)
     trained = [learnt and place >= len(asked) for place, learnt in enumerate(row.trained)]
     return up_to_end_of_turn(Rendered(row.ids, trained, row.where))
 

@@ -4,12 +4,14 @@ What an answer is worth in KTO (2402.01306) is measured from how much the policy
 do not belong to.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.pairs import render_answer
-from sartor.data.records import Judged
+from sartor.data.records import Conversation, Judged
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,36 @@ class Rated:
         return max(len(self.row.ids), len(self.elsewhere.ids))
 
 
-def render_rated(judged: Sequence[Judged], chat: ChatFormat) -> list[Rated]:
-    """Each answer with its own prompt and with the prompt of the row before it (the first with the last one's)."""
+@dataclass(frozen=True)
+class _Run:
+    """Rows one after the other that answer the same `prompt`, which is so many tokens long."""
+
+    prompt: Conversation
+    tokens: int
+    judged: list[Judged]
+
+
+def render_rated(judged: Sequence[Judged], chat: ChatFormat, max_row_tokens: int) -> list[Rated]:
+    """Each answer with its own prompt and with another: of the nearest row before it (the last stands before the first)
+    that answers a different one with which the answer has at most `max_row_tokens`. Its own where there is none."""
+    runs = [
+        _Run(rows[0].prompt, len(chat.prompt(rows[0].prompt)), rows)
+        for rows in (list(rows) for _, rows in groupby(judged, key=_asked))
+    ]
     found = []
-    for index, each in enumerate(judged):
-        row, elsewhere = (
-            render_answer(prompt, each.completion, each.where, chat)
-            for prompt in (each.prompt, judged[index - 1].prompt)
-        )
-        found.append(Rated(row, elsewhere, each.desirable))
+    for place, run in enumerate(runs):
+        for each in run.judged:
+            row = render_answer(run.prompt, each.completion, each.where, chat)
+            room = max_row_tokens - (len(row.ids) - run.tokens)
+            before = (runs[place - step] for step in range(1, len(runs)))
+            prompt = next((other.prompt for other in before if _can_stand_for(other, run, room)), run.prompt)
+            found.append(Rated(row, render_answer(prompt, each.completion, each.where, chat), each.desirable))
     return found
+
+
+def _asked(judged: Judged) -> str:
+    return json.dumps(judged.prompt, sort_keys=True)
+
+
+def _can_stand_for(other: _Run, own: _Run, room: int) -> bool:
+    return other.prompt != own.prompt and other.tokens <= room

@@ -10,11 +10,14 @@ to the model's forward; training, prefill and decoding are three layouts with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from sartor.base.console import warn
+from sartor.base.errors import UsageError
 
 IMPLEMENTATION = "sartor_packed"
 SCORES_AT_ONCE = 2**20  # measured: scores of so many query-key pairs stay in the processor's cache
@@ -51,14 +54,24 @@ def packed_attention(
     dropout: float = 0.0,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    s_aux: Tensor | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """The function transformers calls in each layer: query [1, heads, T, D] -> [1, T, heads, D]."""
+    """The function transformers calls in each layer: query [1, heads, T, D] -> [1, T, heads, D]. The `dropout` that a
+    model in training asks for is left out, which is said once."""
+    if s_aux is not None:
+        raise UsageError("this model has attention sinks, which are not computed here", hint="choose another model")
     if dropout:
-        raise ValueError("attention dropout is not supported by packed attention; use LoRA dropout")
+        say_dropout_is_left_out(dropout)
     rule = AttentionRule(scaling, sliding_window or getattr(module, "sliding_window", None), softcap)
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     return layout.attend(int(module.layer_idx), query, key, value, rule)[None], None  # type: ignore[arg-type]
+
+
+@cache
+def say_dropout_is_left_out(share: float) -> None:
+    """Once a process: every layer of every step asks for it."""
+    warn(f"the model's own attention dropout of {share:g} is left out: packed rows are attended without it")
 
 
 def register() -> None:

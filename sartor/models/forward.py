@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from sartor.models.attention import IMPLEMENTATION, Layout, register
 from sartor.models.fused import fuse
 from sartor.models.hub import load_model
 
+PACKED_LAYERS = {"full_attention", "sliding_attention"}  # as transformers names them
+
 
 def load_packed(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     """The model in `folder` (errors as `load_model`), frozen, on the CPU, made ready for packed rows."""
@@ -19,10 +22,33 @@ def load_packed(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def use_packed_attention(model: PreTrainedModel) -> PreTrainedModel:
-    """Make a loaded model ready for packed rows, in place."""
+    """Make a loaded model ready for packed rows, in place. UsageError for one that would be computed wrongly."""
     register()
     model.set_attn_implementation(IMPLEMENTATION)
+    hindrance = _not_computed_here(model)
+    if hindrance is not None:
+        raise UsageError(
+            f"models of the type {model.config.model_type} cannot be computed here: {hindrance}",
+            where=model.config.name_or_path or None,
+            hint="choose a model such as Llama, Qwen3, Gemma 3 or Mistral, whose layers are attention and MLP",
+        )
     return fuse(model)
+
+
+def _not_computed_here(model: PreTrainedModel) -> str | None:
+    """What of the model packed rows, or a head that is one matrix, would silently leave out or mix up."""
+    if model.config._attn_implementation != IMPLEMENTATION:
+        return "it computes its attention in a way of its own"
+    head: Any = model.get_output_embeddings()
+    if getattr(head, "bias", None) is not None:
+        return "its output layer has a bias"
+    kinds: Any = getattr(model.config.get_text_config(), "layer_types", None)
+    others = sorted(set(kinds or ()) - PACKED_LAYERS)
+    if others:  # what looks at earlier tokens by other means than attention sees the rows in front of its own
+        return f"it has layers of the kind {others[0]}"
+    if any(name.endswith(".sinks") for name, _ in model.named_parameters()):
+        return "it has attention sinks"
+    return None
 
 
 def recompute_activations(model: PreTrainedModel) -> None:

@@ -23,7 +23,7 @@ LOWEST_SHIFT = -200.0  # e^-200 is 0 in float32, and unlike -∞ it can be multi
 
 @dataclass(frozen=True)
 class Head:
-    """logits = softcap(scale · hidden weightᵀ) with weight [V, d]; bias-free, as in every family we train."""
+    """logits = softcap(scale · hidden weightᵀ) with weight [V, d]; models whose head has a bias are refused."""
 
     weight: Tensor
     scale: float = 1.0

@@ -70,8 +70,8 @@ def prepare_pairs(
 def prepare_rated(config: PairConfig, location: ModelLocation) -> PreparedRated:
     """The same for answers that were rated one by one. DataError where all are rated alike: then nothing is learnt."""
     bad_rows, chat = BadRows(config.on_bad_row), ChatFormat(load_tokenizer(location.folder))
-    train, dev = (render_rated(side, chat) for side in _read(config, Judged, "rated answers", bad_rows))
     longest = min(config.max_row_tokens, context_tokens(location.folder))
+    train, dev = (render_rated(side, chat, longest) for side in _read(config, Judged, "rated answers", bad_rows))
     kept, kept_dev = _that_fit(train, dev, longest, "rated answer", config)
     desirable = sum(each.desirable for each in kept)
     if desirable in (0, len(kept)):

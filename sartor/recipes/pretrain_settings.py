@@ -1,11 +1,12 @@
 """The settings of pre-training, of the run itself and of its plan."""
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sartor.base.configuration import Config
+from sartor.recipes.settings import changed
 
 PresetName = Literal["1m", "3m", "10m", "25m", "85m", "300m", "1b"]
 # Assumed: the embedding stays at or below the layers' size, down to a vocabulary that still spells common words.
@@ -80,6 +81,12 @@ class PretrainSettings(Config):
         if text is not None and not (re.fullmatch(COUNT, text.strip()) and parse_count(text) >= 1):
             raise ValueError("it should be a number of tokens, such as 500k, 20m or 1.5b")
         return text
+
+    @model_validator(mode="after")
+    def _decay_share_has_a_decay(self) -> Self:
+        if self.schedule != "wsd" and changed(self, ["decay_share"]):
+            raise ValueError(f"--decay-share is of --schedule wsd and has no effect on {self.schedule}")
+        return self
 
     @property
     def num_tokens(self) -> int | None:

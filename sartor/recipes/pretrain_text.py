@@ -186,12 +186,12 @@ def _shards(config: PretrainSettings, given: Given, place: int, run: Path, token
     out = run / TOKENS_FOLDER / f"{place}"
     if is_main():
         source = open_source(given.path)
-        share = config.held_out_share or held_out_share(source)
-        if share is None:
+        found = held_out_share(source)
+        if found is None:
             say(f"{given.name} is one document: it is cut into parts, of which some are held out")
             source = InParts(source)
-            share = held_out_share(source)
-        tokenize(source, tokenizer, out, share or 0.0, config.processes)
+            found = held_out_share(source)
+        tokenize(source, tokenizer, out, config.held_out_share or found or 0.0, config.processes)
     barrier()
     return TokenShards.open(out)
 

@@ -45,12 +45,13 @@ class Probe:
 @dataclass(frozen=True)
 class Scored:
     """What one model says: `rows` as its tokenizer writes them, `log_probs` [N] of all tokens but each row's first,
-    its tokens that end an answer, its chat template."""
+    its tokens that end an answer, its chat template. `instead` says what the rows are where the probe's do not fit."""
 
     rows: list[Rendered]
     log_probs: Tensor
     stop_ids: frozenset[int]
     template: str
+    instead: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,25 @@ def probe_rows(run: Path) -> Probe:
 
 
 def score(model: PreTrainedModel, chat: ChatFormat, probe: Probe, context_tokens: int) -> Scored:
-    """What `model` says of the probe's rows that fit its context, up to MOST_TOKENS. QualityError when none does."""
+    """What `model` says of the probe's rows that fit its context, up to MOST_TOKENS; where none does, of the built-in
+    conversations. QualityError when none of those does either."""
+    rows, instead = _rows_that_fit(chat, probe, context_tokens), None
+    if not rows:
+        rows = _rows_that_fit(chat, BUILT_IN, context_tokens)
+        instead = f"{BUILT_IN.source}, as all {probe.source} are too long"
+    if not rows:
+        raise QualityError("no row is short enough to compare on", hint="the model reads too few tokens to be checked")
+    return Scored(rows, all_log_probs(model, rows), frozenset(chat.stop_ids), chat.template, instead)
+
+
+def _rows_that_fit(chat: ChatFormat, probe: Probe, context_tokens: int) -> list[Rendered]:
+    """Every token of them is scored."""
     rows: list[Rendered] = []
     for conversation in probe.conversations:
         for row in chat.render(conversation):
             if len(row.ids) <= context_tokens and sum(len(each.ids) for each in rows) + len(row.ids) <= MOST_TOKENS:
                 rows.append(Rendered(row.ids, [True] * len(row.ids)))
-    if not rows:
-        raise QualityError("no row is short enough to compare on", hint="the model reads too few tokens to be checked")
-    return Scored(rows, all_log_probs(model, rows), frozenset(chat.stop_ids), chat.template)
+    return rows
 
 
 @torch.inference_mode()
@@ -129,7 +140,7 @@ def compare(live: Scored, written: Scored, probe: Probe, storage: str, base: Ten
     result = Rescoring(
         rows=len(live.rows),
         tokens=len(difference),
-        source=probe.source,
+        source=live.instead or probe.source,
         largest_difference=float(difference.max()),
         largest_allowed=TOLERANCES[storage],
         mean_difference=float(difference.mean()),

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sartor.recipes.settings import TrainingConfig
+from sartor.recipes.settings import TrainingConfig, changed
 
 
 class RolloutSettings(TrainingConfig):
@@ -81,6 +81,14 @@ class PpoSettings(RolloutSettings):
     value_coefficient: float = Field(0.1, gt=0, description="weight of the value function's loss")
     value_clip: float = Field(0.2, gt=0, description="bound of a value's change in one batch")
     entropy_coefficient: float = Field(0.0, ge=0, description="reward for staying undecided, by nat and token")
+
+    @model_validator(mode="after")
+    def _penalty_can_adapt(self) -> Self:
+        if self.kl_target is None and changed(self, ["kl_horizon"]):
+            raise ValueError("--kl-horizon has no effect without --kl-target")
+        if self.kl_target is not None and self.kl_coefficient == 0:
+            raise ValueError("--kl-target adapts the penalty from --kl-coefficient, and 0 stays 0")
+        return self
 
 
 class GrpoSettings(RolloutSettings):

@@ -1,12 +1,14 @@
 """The settings that every way of training shares, of the run itself and of its plan."""
 
-from typing import ClassVar, Literal
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sartor.base.configuration import Config
 
 Adapter = Literal["lora", "qlora", "none"]
+OF_AN_ADAPTER = ("lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
 
 
 class TrainingConfig(Config):
@@ -52,6 +54,13 @@ class TrainingConfig(Config):
     )
     seed: int = Field(0, ge=0, description="of the adapter's start, the order of rows and dropout")
 
+    @model_validator(mode="after")
+    def _adapter_settings_have_an_adapter(self) -> Self:
+        given = changed(self, OF_AN_ADAPTER) if self.adapter == "none" else []
+        if given:
+            raise ValueError(f"{given[0]} has no effect with --adapter none, which trains the weights themselves")
+        return self
+
     @property
     def peak_learning_rate(self) -> float:
         return self.default_learning_rates[self.adapter] if self.learning_rate is None else self.learning_rate
@@ -64,3 +73,10 @@ class RowsConfig(TrainingConfig):
     parallel: Literal["ddp", "fsdp"] = Field(
         "ddp", description="processes of torchrun each hold the model (ddp) or share out its layers' weights (fsdp)"
     )
+
+
+def changed(config: Config, names: Sequence[str]) -> list[str]:
+    """Those of the fields that are not at their default, as options. Whether they were named does not tell: a run's own
+    config.yaml names all."""
+    fields: dict[str, Any] = dict(type(config).model_fields)
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(config, name) != fields[name].default]

@@ -48,7 +48,8 @@ class _Texts:
 
     def __init__(self, config: TokenizerConfig):
         self.sources = [open_source(Path(given).expanduser()) for given in config.data]
-        self._shares = [config.held_out_share or held_out_share(source) or 0.0 for source in self.sources]
+        found = [held_out_share(source) for source in self.sources]  # none of what is all one document
+        self._shares = [0.0 if share is None else config.held_out_share or share for share in found]
         self._sampled = config.sample_bytes / max(1, sum(source.num_bytes for source in self.sources))
         self.learnt_bytes = 0  # of the reading under way, or the last one
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from sartor.base.errors import DataError
-from sartor.data.chat import ChatFormat, Rendered
+from sartor.data.chat import ASKS_OTHERWISE, ASKS_OTHERWISE_HINT, ChatFormat, Rendered
 
 NUM_ROWS_SHOWN = 3
 OPEN_MARK, CLOSE_MARK = "⟦", "⟧"  # around what is learnt
@@ -72,11 +72,14 @@ def certify(rows: Sequence[Rendered], chat: ChatFormat, max_row_tokens: int) -> 
     """Count what would be learnt from `rows`. DataError when no token would be."""
     kept = keep_rows_that_fit(rows, max_row_tokens)
     trained = [row.num_trained for row in kept]
-    if not sum(trained):
+    if kept and not sum(trained):  # every conversation has an answer, so it is the template that hides them
+        reason = f"there is nothing to learn: {ASKS_OTHERWISE}"
+        raise DataError(reason, where=kept[0].where, hint=ASKS_OTHERWISE_HINT)
+    if not kept:
         raise DataError(
-            "there is nothing to learn: no row has a trained token that fits",
+            "there is nothing to learn: no row fits",
             where=rows[0].where if rows else None,
-            hint=f"rows may have {max_row_tokens} tokens; raise --max-row-tokens or look at the answers",
+            hint=f"rows may have {max_row_tokens} tokens; raise --max-row-tokens",
         )
     bos = chat.tokenizer.bos_token_id
     leading = [_leading(row.ids, bos) for row in kept] if bos is not None else [0]

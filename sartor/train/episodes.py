@@ -110,7 +110,16 @@ class EpisodeBatch(RowsBatch):
 
     @property
     def num_units(self) -> int:
-        return self.num_trained if self.of_policy else 0
+        return self.num_trained
+
+    @property
+    def num_trained(self) -> int:
+        return super().num_trained if self.of_policy else 0
+
+    @property
+    def num_row_tokens(self) -> int:
+        """The value function reads the policy's rows: they count once."""
+        return super().num_row_tokens if self.of_policy else 0
 
     def to(self, device: torch.device) -> "EpisodeBatch":
         def moved(tensor: Tensor | None) -> Tensor | None:

@@ -9,9 +9,12 @@ from sartor.train.history import History
 ADAPTERS = {"lora": "A LoRA adapter for", "qlora": "A LoRA adapter for the 4-bit", "none": "All weights of"}
 REWARD_ADAPTERS = {"qlora": "A reward model on the 4-bit"}
 METHODS = {"dpo": "by DPO ", "ppo": "by PPO ", "grpo": "by GRPO "}
-LOSSES = {"ipo": "by IPO ", "hinge": "by SLiC ", "simpo": "by SimPO ", "orpo": "by ORPO "}  # of `sartor dpo`
+LOSSES = {  # of `sartor dpo`
+    "ipo": "by IPO ", "hinge": "by SLiC ", "simpo": "by SimPO ", "orpo": "by ORPO ", "kto": "by KTO ",
+}  # fmt: skip
 SOURCES = ("data", "prefs", "prompts", "task")
 ROWS = {"reward": ("pairs", "rows"), "dpo": ("pairs", "rows"), "ppo": ("prompts", "rows"), "grpo": ("prompts", "rows")}
+RATED_ROWS = ("rated_answers", "rows")  # of KTO
 HELD_OUT = {
     "dev_loss": "held-out loss",
     "dev_accuracy": "held-out accuracy",
@@ -33,7 +36,7 @@ def headline(history: History, settings: Mapping[str, Any], certificate: Mapping
         if history.kind == "dpo"
         else METHODS.get(history.kind, "")
     )
-    learnt_from = " of ".join(filter(None, (_amount(history, certificate), _source(settings))))
+    learnt_from = " of ".join(filter(None, (_amount(history, settings, certificate), _source(settings))))
     start = f"{what}, trained {method}on {learnt_from}" if learnt_from else f"{what}, trained {method}".rstrip()
     if history.samples and isinstance(settings.get("reward"), str):
         start += f", rewarded by {last_name(settings['reward'])}"
@@ -84,11 +87,12 @@ def last_name(value: Any) -> str:
     return visible(str(value).rstrip("/").rpartition("/")[2] or str(value))
 
 
-def _amount(history: History, certificate: Mapping[str, Any]) -> str:
-    """How many rows, pairs or prompts were learnt from; empty where that is not known."""
-    names = ROWS.get(history.kind, ("rows",))
+def _amount(history: History, settings: Mapping[str, Any], certificate: Mapping[str, Any]) -> str:
+    """How many rows, pairs, rated answers or prompts were learnt from; empty where that is not known."""
+    rated = history.kind == "dpo" and settings.get("loss") == "kto"
+    names = RATED_ROWS if rated else ROWS.get(history.kind, ("rows",))
     found = next((certificate[name] for name in names if isinstance(certificate.get(name), int)), None)
-    return "" if found is None else f"{found:,} {names[0]}"
+    return "" if found is None else f"{found:,} {names[0].replace('_', ' ')}"
 
 
 def _source(settings: Mapping[str, Any]) -> str:

@@ -29,6 +29,9 @@ REPORT = "report.html"
 CERTIFICATE_WORDS = {
     "pairs": "pairs learnt from",
     "pairs_too_long": "pairs left out: too long",
+    "rated_answers": "rated answers learnt from",
+    "desirable": "desirable answers among them",
+    "rated_answers_too_long": "rated answers left out: too long",
     "shared_prompt_tokens": "tokens of prompts that are computed once for both answers",
     "rows": "rows learnt from",
     "row_tokens": "tokens in them",

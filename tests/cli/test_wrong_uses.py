@@ -392,6 +392,12 @@ WRONG_USES = {
     "adapter as base": Wrong(
         "finetune rows.jsonl --base adapter --out run", USAGE, "adapter is an adapter", "name its base", adapter
     ),
+    "settings of an adapter for all weights": Wrong(
+        FINETUNE + " --adapter none --lora-rank 8", USAGE, "--lora-rank has no effect with --adapter none", "change one"
+    ),
+    "a kind of adapter for all weights": Wrong(
+        FINETUNE + " --adapter none --dora", USAGE, "--dora has no effect with --adapter none", "change one"
+    ),
     "out is a file": Wrong(
         "finetune rows.jsonl --base base --out rows.jsonl", USAGE, "rows.jsonl: is a file", "choose another"
     ),
@@ -561,6 +567,12 @@ WRONG_USES = {
     ),
     "ppo with a reward that is no reward model": Wrong(
         PPO + " --reward docs", DATA, "docs: this is no reward model", "make one with `sartor reward`"
+    ),
+    "ppo with a pace of a penalty that does not adapt": Wrong(
+        PPO + " --reward length:5 --kl-horizon 100", USAGE, "--kl-horizon has no effect without", "change one"
+    ),
+    "ppo with a penalty that adapts from nothing": Wrong(
+        PPO + " --reward length:5 --kl-target 2 --kl-coefficient 0", USAGE, "--kl-target adapts .* 0 stays 0", ".+"
     ),
     "ppo with more minibatches than prompts": Wrong(
         PPO + " --reward length:5 --batch-rows 2 --minibatches 3", USAGE, ".*--minibatches deals out", ".+"

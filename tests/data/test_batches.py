@@ -1,5 +1,6 @@
 """Which rows a step takes, and how they are cut: a function of the seed and the step, and nothing is left out."""
 
+import numpy as np
 import pytest
 
 from sartor.data.batches import StepOrder, of_similar_length, sample_rows, shares
@@ -22,6 +23,16 @@ def test_every_epoch_takes_each_thing_once_in_a_new_order(count: int, per_step: 
     again, other = StepOrder(count, per_step, seed=7), StepOrder(count, per_step, seed=8)
     assert again.indices(5) == order.indices(5)
     assert count < 10 or other.indices(5) != order.indices(5)
+
+
+def test_an_epoch_is_put_in_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    philox = np.random.Philox
+    monkeypatch.setattr(np.random, "Philox", lambda seed: drawn.append(seed[1]) or philox(seed))
+    order = StepOrder(100, 4, seed=7)
+    for step in range(60):
+        order.indices(step)
+    assert drawn == [0, 1, 2]
 
 
 @pytest.mark.parametrize("limit", [1, 25, 50, 10_000])

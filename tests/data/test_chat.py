@@ -1,9 +1,13 @@
 """The one rendering: what is learnt is what is asked, for any template."""
 
+import copy
+
 import pytest
 
 from sartor.base.errors import DataError
 from sartor.data.chat import ChatFormat
+from sartor.data.pairs import render_answer
+from sartor.train.certificate import certify
 from tests import tiny_models
 
 ONE = [{"role": "user", "content": "the cat?"}, {"role": "assistant", "content": "sat on the mat"}]
@@ -17,7 +21,7 @@ def learnt_text(chat: ChatFormat, row: object) -> str:
     return str(chat.tokenizer.decode(ids, skip_special_tokens=False))
 
 
-@pytest.mark.parametrize("template", list(tiny_models.TEMPLATES))
+@pytest.mark.parametrize("template", tiny_models.LEARNABLE)
 @pytest.mark.parametrize("conversation", list(CONVERSATIONS))
 def test_before_each_answer_stand_exactly_the_ids_that_ask_for_it(template: str, conversation: str) -> None:
     chat, messages = ChatFormat(tiny_models.tokenizer(template)), CONVERSATIONS[conversation]
@@ -31,7 +35,7 @@ def test_before_each_answer_stand_exactly_the_ids_that_ask_for_it(template: str,
     assert starts == [chat.prompt(messages[:index]) for index in answers]
 
 
-@pytest.mark.parametrize("template", list(tiny_models.TEMPLATES))
+@pytest.mark.parametrize("template", tiny_models.LEARNABLE)
 def test_the_answer_and_the_end_of_its_turn_are_learnt_and_nothing_else(template: str) -> None:
     chat = ChatFormat(tiny_models.tokenizer(template))
     end = {
@@ -39,6 +43,7 @@ def test_the_answer_and_the_end_of_its_turn_are_learnt_and_nothing_else(template
         "forgetful": "<|im_end|>",
         "llama3": "<|eot|>",
         "gemma": "</turn>",
+        "ends twice": "<|stop|>",
         "none": "<|end|>",
     }
     (row,) = chat.render(SYSTEM)
@@ -117,6 +122,30 @@ def test_running_text_is_learnt_whole() -> None:
     row = chat.text("the cat sat")
     assert row.ids[0] == chat.tokenizer.bos_token_id and row.ids[-1] == chat.tokenizer.eos_token_id
     assert row.trained == [False] + [True] * (len(row.ids) - 1)
+
+
+def test_the_first_token_behind_an_answer_stops_it_and_so_does_the_end_of_the_text() -> None:
+    chat = ChatFormat(tiny_models.tokenizer("ends twice"))
+    assert chat.stop_ids == set(chat.tokenizer.convert_tokens_to_ids(["<|stop|>", "<|end|>"]))
+    assert [learnt_text(chat, row) for row in chat.render(MANY)] == ["sat on the mat<|stop|>", "nothing at all<|stop|>"]
+
+
+def test_a_model_whose_template_begins_the_thinking_is_asked_and_not_taught() -> None:
+    chat = ChatFormat(tiny_models.tokenizer("opens thinking"))
+    assert chat.stop_ids == {chat.tokenizer.eos_token_id}
+    assert chat.tokenizer.decode(chat.prompt(ONE[:1])).endswith("<|assistant|><think>\n")
+    with pytest.raises(DataError, match="nothing to learn: the model's chat template asks") as error:
+        certify(chat.render(ONE, "rows.jsonl:3"), chat, 100)
+    assert error.value.where == "rows.jsonl:3"
+    with pytest.raises(DataError, match="^rows.jsonl:4: the model's chat template asks"):
+        render_answer(ONE[:1], ONE[1:], "rows.jsonl:4", chat)
+
+
+def test_a_tokenizer_that_names_no_end_of_text_needs_a_template_of_its_own() -> None:
+    tokenizer = copy.deepcopy(tiny_models.tokenizer("none"))
+    tokenizer.eos_token = None
+    with pytest.raises(DataError, match="names no token that ends a text\nhint: set eos_token"):
+        ChatFormat(tokenizer)
 
 
 def test_a_conversation_without_an_answer_is_refused() -> None:

@@ -47,7 +47,8 @@ def finished(base: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def checked(base: Path, rows: Path, **settings: Any) -> CheckReport:
-    return run(CheckConfig(data=str(rows), base=str(base), **{"lora_rank": 4, "check_tokens": 320, **settings}))
+    lora = {} if settings.get("adapter") == "none" else {"lora_rank": 4}
+    return run(CheckConfig(data=str(rows), base=str(base), **{"check_tokens": 320, **lora, **settings}))
 
 
 def failed(report: CheckReport) -> str:

@@ -35,9 +35,10 @@ WITH_REFERENCE, WITHOUT = ("sigmoid", "ipo", "hinge"), ("simpo", "orpo")
 
 
 def config(base: Path, file: Path, **settings: Any) -> DpoConfig:
+    lora = {} if settings.get("adapter") == "none" else {"lora_rank": 4}
     values = {
-        "batch_rows": 12, "epochs": 2, "evaluations": 2, "lora_rank": 4, "micro_batch_tokens": 256,
-        "learning_rate": 1e-2, **settings,
+        "batch_rows": 12, "epochs": 2, "evaluations": 2, "micro_batch_tokens": 256, "learning_rate": 1e-2, **lora,
+        **settings,
     }  # fmt: skip
     return DpoConfig(data=str(file), base=str(base), out=str(file.parent / "run"), **values)
 

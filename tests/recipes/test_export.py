@@ -100,6 +100,16 @@ def test_rows_that_are_gone_are_told_of(tuned: Path, tmp_path: Path, capsys: pyt
     assert "the run's rows cannot be read" in capsys.readouterr().err
 
 
+def test_where_all_held_out_rows_are_too_long_built_in_conversations_are_compared(
+    tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = [rescoring.Message(role="user", content="the cat " * 3000), rescoring.Message(role="assistant", content="x")]
+    monkeypatch.setattr(rescoring, "probe_rows", lambda run: rescoring.Probe([long], "held-out rows of long.jsonl"))
+    check = export(tuned, tmp_path / "out").rescoring
+    assert check.source == "built-in conversations, as all held-out rows of long.jsonl are too long"
+    assert check.tokens > 500 and check.adapter_effect
+
+
 @pytest.mark.parametrize("form", ["safetensors", "gguf"])
 def test_a_model_without_a_template_is_given_the_one_it_was_asked_with(form: str, tmp_path: Path) -> None:
     folder = tmp_path / "base"

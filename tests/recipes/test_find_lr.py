@@ -29,7 +29,8 @@ def rows(tmp_path: Path) -> Path:
 
 
 def config(base: Path, rows: Path, **settings: Any) -> FindLrConfig:
-    values = {"batch_rows": 8, "lora_rank": 4, "lora_dropout": 0.1, "minutes": 1.0, **settings}
+    lora = {} if settings.get("adapter") == "none" else {"lora_rank": 4, "lora_dropout": 0.1}
+    values = {"batch_rows": 8, "minutes": 1.0, **lora, **settings}
     return FindLrConfig(data=str(rows), base=str(base), **values)
 
 

@@ -17,6 +17,7 @@ from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.base.run_folder import RunFolder
 from sartor.data.packing import pack
 from sartor.generation.local import LocalModel
+from sartor.models import attention
 from sartor.models.hub import locate
 from sartor.recipes.finetune import FinetuneConfig, run
 from sartor.recipes.stage import TrainingResult
@@ -98,6 +99,20 @@ def test_the_same_places_written_otherwise_are_the_same_settings(
     monkeypatch.chdir(Path(settings.data).parent)
     monkeypatch.setattr("sartor.recipes.training.load_packed", None)  # nothing is trained
     assert run(settings.model_copy(update={"data": f"./{Path(settings.data).name}"})) == result
+
+
+def test_a_model_with_attention_dropout_is_trained_without_it(
+    rows: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every published GPT-2 has it; other kinds of dropout stay."""
+    base = rows.parent / "gpt2"
+    model = tiny_models.model("gpt2", attention_dropout=0.1)
+    model.save_pretrained(base)
+    tiny_models.tokenizer().save_pretrained(base)
+    attention.say_dropout_is_left_out.cache_clear()
+    result = run(config(base, rows, adapter="none", lora_rank=16, epochs=1, evaluations=1))
+    assert result.steps == 2
+    assert capsys.readouterr().err.count("the model's own attention dropout of 0.1 is left out") == 1
 
 
 def test_other_settings_are_refused(finished: tuple[FinetuneConfig, TrainingResult]) -> None:

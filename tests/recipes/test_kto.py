@@ -9,10 +9,15 @@ import torch
 
 from sartor.base.errors import DataError, UsageError
 from sartor.cli.main import main
+from sartor.data.chat import ChatFormat
+from sartor.data.rated import render_rated
+from sartor.data.records import Judged, Message
+from sartor.models.hub import load_tokenizer
 from sartor.recipes.dpo import DpoConfig, run
 from sartor.recipes.kto_stage import KtoStage
 from sartor.recipes.reference import with_reference
 from sartor.train.rated_source import Divergence, answer_log_probs, rated_batches, rated_reference
+from sartor.train.run_report import CERTIFICATE_WORDS
 from tests import tiny_folders
 from tests.recipes import pairs
 
@@ -43,6 +48,7 @@ def test_a_run_learns_and_begins_at_the_reference(base: Path, tmp_path: Path) ->
     assert first["loss"] == pytest.approx(0.5, abs=1e-5) and first["divergence"] == pytest.approx(0.0, abs=1e-5)
     assert first["accuracy"] < 1 and last["dev_accuracy"] == 1.0 and result.dev_loss < result.dev_loss_before - 0.01
     certificate = json.loads((result.out / "certificate.json").read_text())
+    assert set(certificate) - {"shown", "contamination"} <= set(CERTIFICATE_WORDS), "each is told in words"
     assert certificate["rated_answers"] + 0 < len(ROWS) and certificate["desirable"] > 0
     assert (result.out / "report.html").is_file()
 
@@ -55,6 +61,27 @@ def test_the_other_prompt_is_that_of_the_row_before(base: Path, tmp_path: Path) 
         prompt = before.row.ids[: len(before.row.ids) - before.row.num_trained]
         assert elsewhere.ids[: len(prompt)] == prompt
         assert elsewhere.trained.index(True) == len(prompt)
+
+
+def test_answers_to_one_prompt_are_compared_under_another(base: Path) -> None:
+    """The nearest before it that leaves room, the first row with the last one's; its own where there is no other."""
+    chat = ChatFormat(load_tokenizer(base))
+    asked = ["a cat", "a cat", "a dog", "a dog", "the dog sat on the mat " * 9, "a cat"]
+    answer = Message(role="assistant", content="white")
+    judged = [Judged([Message(role="user", content=text)], [answer], n % 2 == 0) for n, text in enumerate(asked)]
+
+    def elsewhere(rows: list[Judged]) -> list[str]:
+        found = render_rated(rows, chat, 1000)
+        prompts = {tuple(chat.prompt(each.prompt)): each.prompt[0]["content"] for each in rows}
+        return [prompts[tuple(row.elsewhere.ids[: row.elsewhere.trained.index(True)])] for row in found]
+
+    assert elsewhere(judged) == [asked[4], asked[4], "a cat", "a cat", "a dog", asked[4]]
+    short = [*judged[:4], judged[5]]
+    assert elsewhere(short) == ["a dog", "a dog", "a cat", "a cat", "a dog"]
+    assert elsewhere(judged[:2]) == ["a cat", "a cat"]
+    limit = max(len(each.row.ids) for each in render_rated(short, chat, 1000))
+    kept = [each for each in render_rated(judged, chat, limit) if each.longest <= limit]
+    assert [each.row for each in kept] == [each.row for each in render_rated(short, chat, 1000)]
 
 
 def test_the_gradient_does_not_depend_on_the_micro_batches(base: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from sartor.base.errors import DataError, UsageError
@@ -129,6 +130,13 @@ def test_settings_without_effect_are_refused(tmp_path: Path, wrong: dict[str, ob
     assert error.value.where == where and not (tmp_path / "run").exists()
 
 
+def test_a_share_of_decay_is_of_the_schedule_that_has_one() -> None:
+    with pytest.raises(ValidationError, match="--decay-share is of --schedule wsd and has no effect on cosine"):
+        PretrainConfig(data=["x"], out="run", schedule="cosine", decay_share=0.3)
+    told = PretrainConfig(data=["x"], out="run", schedule="cosine").model_dump()
+    assert PretrainConfig(**told).decay_share == 0.2, "a run's own settings name every field"
+
+
 def test_wrong_sources_are_named(tmp_path: Path) -> None:
     data = str(write_texts(tmp_path / "texts.jsonl"))
     for given in (str(tmp_path / "nothing"), data + "=often", data + "=-1"):
@@ -137,12 +145,15 @@ def test_wrong_sources_are_named(tmp_path: Path) -> None:
         assert "texts" in str(error.value.where) or "nothing" in str(error.value.where)
 
 
-def test_a_single_document_is_cut_so_that_a_part_is_held_out(tmp_path: Path) -> None:
+@pytest.mark.parametrize("share", [None, 0.3])
+def test_a_single_document_is_cut_so_that_a_part_is_held_out(tmp_path: Path, share: float | None) -> None:
     text = "\n\n".join(" ".join(COLOURS[(n + place) % 4] for place in range(30)) for n in range(60))
     (tmp_path / "book.txt").write_text(text)
-    settings = {**SMALL, "tokens": "1k", "sample_prompts": []}
+    settings = {**SMALL, "tokens": "1k", "sample_prompts": [], "held_out_share": share}
     run(PretrainConfig(data=[str(tmp_path / "book.txt")], out=str(tmp_path / "run"), **settings))  # type: ignore[arg-type]
     shards = TokenShards.open(tmp_path / "run" / "tokens" / "0")
     parts = [shards.split(name) for name in ("train", "held_out")]
-    assert parts[1].num_documents == 2 and parts[0].num_documents + parts[1].num_documents in (20, 21)
+    held_out = parts[1].num_documents
+    assert held_out == 2 if share is None else 2 < held_out < 12
+    assert parts[0].num_documents + held_out in (20, 21)
     assert sum(part.num_bytes for part in parts) == len(text)

@@ -23,7 +23,10 @@ SETTINGS = {"batch_rows": 10, "epochs": 2, "evaluations": 2, "lora_rank": 4}
 def test_two_processes_leave_what_one_leaves(tmp_path: Path, adapter: str, parallel: str) -> None:
     base = tiny_folders.language_model(tmp_path / "base")
     tiny_folders.write_rows(tmp_path / "rows.jsonl", ROWS)
-    told = {**SETTINGS, "base": base, "adapter": adapter, "parallel": parallel, "out": tmp_path / "two"}
+    shared = {"adapter": adapter, **SETTINGS}
+    if adapter == "none":
+        shared.pop("lora_rank")
+    told = {**shared, "base": base, "parallel": parallel, "out": tmp_path / "two"}
     options = [word for name, value in told.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = [*launcher, "-m", "sartor", "finetune", str(tmp_path / "rows.jsonl"), *options, "--json"]
@@ -32,7 +35,7 @@ def test_two_processes_leave_what_one_leaves(tmp_path: Path, adapter: str, paral
     assert done.returncode == 0, done.stderr[-3000:]
 
     settings = FinetuneConfig(
-        data=str(tmp_path / "rows.jsonl"), base=str(base), out=str(tmp_path / "one"), adapter=adapter, **SETTINGS
+        data=str(tmp_path / "rows.jsonl"), base=str(base), out=str(tmp_path / "one"), **shared
     )  # type: ignore[arg-type]
     expected = run(settings)
     result = json.loads(done.stdout)  # one document, though there were two processes

@@ -106,6 +106,8 @@ def test_a_micro_batch_moves_whole_and_counts_its_answers_once() -> None:
     policy = EpisodeBatch(packed.batch, tokens, tokens, 9, advantages=tokens, reference=tokens)
     value = EpisodeBatch(packed.batch, tokens, tokens, 9, returns=tokens)
     assert (policy.num_units, value.num_units) == (len(tokens), 0) and policy.of_policy and not value.of_policy
+    assert (policy.num_trained, policy.num_row_tokens) == (packed.batch.num_trained, packed.batch.num_row_tokens)
+    assert (value.num_trained, value.num_row_tokens) == (0, 0) and value.num_tokens == policy.num_tokens
     moved = policy.to(torch.device("meta"))
     held = (moved.old, moved.weights, moved.advantages, moved.reference, moved.rows.ids, moved.rows.targets)
     assert {each.device.type for each in held if each is not None} == {"meta"} and moved.returns is None

@@ -12,7 +12,7 @@ ACCURACIES = [{"step": step, "dev_loss": 0.6, "dev_accuracy": 0.6 + 0.01 * step}
 
 def sentence(kind: str, records, before=None, best_step: int | None = 10, **settings) -> str:
     history = History(records, best_step=best_step, kind=kind, before=before or {})
-    return headline(history, SETTINGS[kind] | settings, {"pairs": 40, "prompts": 30, "rows": 80})
+    return headline(history, SETTINGS[kind] | settings, {"pairs": 40, "rated_answers": 50, "prompts": 30, "rows": 80})
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,7 @@ def test_each_way_has_its_sentence(kind, records, before, told):
 def test_a_4_bit_base_and_another_loss_are_told():
     told = sentence("reward", ACCURACIES, adapter="qlora")
     assert told.startswith("A reward model on the 4-bit small-model, trained on 40 pairs")
+    assert "trained by KTO on 50 rated answers of" in sentence("dpo", ACCURACIES, loss="kto")
     assert "trained by SimPO on" in sentence("dpo", ACCURACIES, loss="simpo")
     assert sentence("dpo", ACCURACIES, adapter="none", loss="sigmoid").startswith(
         "All weights of small-model, trained by DPO"
