@@ -15,6 +15,7 @@ from sartor.base.distributed import is_main
 
 SECONDS_BETWEEN_PLAIN_LINES = 15.0
 MARKED_CONTEXT = 300  # characters
+FEWEST_TO_TELL = 0.02  # of the work: from less the time left would be a wild guess
 
 
 @cache
@@ -96,7 +97,7 @@ class Progress:
 
     def _plain_line(self) -> str:
         eta = ""
-        if (done_now := self.done - self.done_before) > 0:
+        if (done_now := self.done - self.done_before) > FEWEST_TO_TELL * self.total:
             left = (time.monotonic() - self.started) * max(self.total - self.done, 0.0) / done_now
             eta = f", about {format_seconds(left)} left"
         return f"{self.label}: {min(self.done / self.total, 1.0):.0%}{eta}{'  ' + self.note if self.note else ''}"

@@ -21,9 +21,13 @@ def test_a_short_text_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None
 
 @pytest.mark.parametrize(
     ("done_before", "done_now", "line"),
-    [(0, 20, "training: 20%, about 1 min 20 s left"), (60, 10, "training: 70%, about 1 min 00 s left")],
+    [
+        (0, 20, "training: 20%, about 1 min 20 s left\n"),
+        (60, 10, "training: 70%, about 1 min 00 s left\n"),
+        (60, 1, "training: 61%\n"),
+    ],
 )
-def test_time_left_counts_only_what_this_command_did(
+def test_time_left_counts_only_what_this_command_did_and_is_told_when_that_is_enough(
     done_before: int,
     done_now: int,
     line: str,
