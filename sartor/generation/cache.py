@@ -46,13 +46,18 @@ class Cache:
         )
 
     def reserve(self, slots: int, capacity: int) -> None:
-        """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix), in steps of capacity."""
+        """Make room for `slots` rows of `capacity` tokens (beyond the shared prefix), in steps of capacity.
+
+        `slots` are all that hold anything: a cache that has to be made anew has no more, else it would grow to the
+        most rows there ever were times the longest there ever was.
+        """
         have_slots, have_capacity = self.store.shape[2], self.store.shape[4]
         if slots <= have_slots and capacity <= have_capacity:
             return
         capacity = max(have_capacity, -(-capacity // CAPACITY_STEP_TOKENS) * CAPACITY_STEP_TOKENS)
-        bigger = self._empty(max(slots, have_slots), capacity)
-        bigger[:, :, :have_slots, :, :have_capacity] = self.store
+        kept = min(slots, have_slots)
+        bigger = self._empty(slots, capacity)
+        bigger[:, :, :kept, :, :have_capacity] = self.store[:, :, :kept]
         self.store = bigger
 
     def shrink(self, capacity: int) -> None:

@@ -342,7 +342,8 @@ class Engine:
     def _decode_step(self) -> Tensor:
         rows = self._active
         lengths = torch.tensor([row.length for row in rows])
-        self.cache.reserve(len(rows), int(lengths.max()) + 1)
+        behind = 0 if self._reading is None else 1  # what is read of a prompt by now has a slot as well
+        self.cache.reserve(len(rows) + behind, int(lengths.max()) + 1)
         self.adapters.select([row.prompt.adapter for row in rows], [1] * len(rows))
         states = self._run(
             [row.tokens[-1] for row in rows],

@@ -178,26 +178,30 @@ class Remote:
                 index = batch.todo.get_nowait()
             except Empty:
                 return
-            outcome: Reply | Exception
+            outcome: Reply | Exception | None
             try:
                 outcome = self._answer(batch, batch.conversations[index])
             except Exception as error:  # the caller's thread raises it
                 batch.stopped.set()  # now, so that nobody asks for what nobody will read
                 outcome = error
-            batch.done.put((index, outcome))
+            if outcome is not None:
+                batch.done.put((index, outcome))
 
-    def _answer(self, batch: _Batch, conversation: Conversation) -> Reply:
+    def _answer(self, batch: _Batch, conversation: Conversation) -> Reply | None:
+        """None when the batch was given up while this waited: nobody would read what is paid for from then on."""
         batch.wait_for_turn()
         started = time.perf_counter()
         self._thread.bytes_sent = 0
         for attempt in itertools.count(1):
+            if batch.stopped.is_set():
+                return None
             try:
                 reply = self._ask_within_budget(conversation, batch)
                 batch.answered = True
                 break
             except _Failure as failure:
                 wait = self.retry.wait_seconds(attempt, failure.retry_after) if failure.again else None
-                if wait is None or batch.stopped.is_set():
+                if wait is None:
                     reply = self._give_up(failure, attempt, batch)
                     break
                 batch.wait(wait, everyone=failure.retry_after is not None)

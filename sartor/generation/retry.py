@@ -22,15 +22,17 @@ class RetryPolicy:
     def wait_seconds(self, attempt: int, retry_after: str | None) -> float | None:
         """Seconds to wait after failed attempt number `attempt` (from 1); None when it is time to give up.
 
-        A service that says how long is obeyed (`Retry-After`: seconds or an HTTP date, RFC 9110 10.2.3).
+        A service that asks for longer is obeyed (`Retry-After`: seconds or an HTTP date, RFC 9110 10.2.3); one that
+        says 0, or a time that is past by our clock, would get all attempts at once.
         """
         if attempt >= self.attempts:
             return None
-        asked = parse_retry_after(retry_after)
-        if asked is not None:
-            return asked if asked <= LONGEST_RETRY_AFTER_SECONDS else None
         longest = min(self.first_wait_seconds * 2 ** (attempt - 1), LONGEST_BACKOFF_SECONDS)
-        return longest * random.uniform(0.5, 1.0)
+        own = longest * random.uniform(0.5, 1.0)
+        asked = parse_retry_after(retry_after)
+        if asked is None:
+            return own
+        return max(asked, own) if asked <= LONGEST_RETRY_AFTER_SECONDS else None
 
 
 def parse_retry_after(value: str | None) -> float | None:

@@ -11,6 +11,7 @@ from torch.nn import functional
 from sartor.generation.events import TopTokens
 from sartor.generation.protocol import Sampling
 
+SMALLEST = 1e-6  # of temperature and top_p: below it stands the likeliest token alone, and float32 soon has no number
 BLOCK_TOKENS = 256  # near the square root of usual vocabularies: few sums to look through, and few tokens behind each
 
 
@@ -31,7 +32,8 @@ def choose_tokens(logits: Tensor, samplings: Sequence[Sampling], randoms: Sequen
     """
     place = logits.device
     if any(s.temperature not in (0.0, 1.0) for s in samplings):
-        logits.div_(torch.tensor([s.temperature or 1.0 for s in samplings], device=place)[:, None])
+        temperatures = [max(s.temperature, SMALLEST) if s.temperature else 1.0 for s in samplings]
+        logits.div_(torch.tensor(temperatures, device=place)[:, None])
     greedy = [row for row, s in enumerate(samplings) if s.temperature == 0]
     nucleus = [row for row, s in enumerate(samplings) if s.temperature > 0 and s.top_p < 1]
     likeliest = logits.argmax(-1) if greedy else None
@@ -41,7 +43,7 @@ def choose_tokens(logits: Tensor, samplings: Sequence[Sampling], randoms: Sequen
     )
     tokens, totals = draw(weights, draws)
     if nucleus:
-        top_ps = torch.tensor([samplings[row].top_p for row in nucleus], device=place)
+        top_ps = torch.tensor([max(samplings[row].top_p, SMALLEST) for row in nucleus], device=place)
         tokens[nucleus] = draw_nucleus(weights[nucleus] / totals[nucleus, None], top_ps, draws[nucleus])
     if likeliest is not None:
         tokens[greedy] = likeliest[greedy]

@@ -5,6 +5,7 @@ trained to (the form of Hermes and Qwen). Models whose chat template writes call
 others through a text of ours.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -48,6 +49,9 @@ def render_tools(conversation: Conversation, tools: Sequence[Mapping[str, Any]],
     read = [_with_read_arguments(message) for message in conversation]
     if chat.writes_tool_calls:
         return chat.prompt(read, [dict(tool) for tool in tools])
+    if not tools and not any(message["role"] == "tool" or message.get("tool_calls") for message in read):
+        with contextlib.suppress(DataError):  # a template may want turns to alternate
+            return chat.prompt(read)  # as it is measured, and learnt
     return chat.prompt(_in_words(read, tools))
 
 

@@ -85,6 +85,12 @@ class Completion(ABC):
                 message = f"{self.model.id} has no token {token_id}"
                 raise ApiError(400, message, param="logit_bias", code="invalid_value")
 
+    def is_text(self, token_id: int) -> bool:
+        """Whether a token is part of what is said. Control tokens are not, nor numbers that no token has; a space is,
+        though some tokenizers drop it where a text begins."""
+        is_control = self.model.chat is not None and token_id in self.model.chat.special_ids
+        return not is_control and self.texts[token_id].raw != b""
+
     def next_seed(self) -> int:
         """Each choice has its own, so that they differ."""
         self._seed += 1

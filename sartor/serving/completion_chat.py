@@ -4,12 +4,14 @@ import dataclasses
 from collections.abc import AsyncIterator, Hashable
 from typing import Any
 
+from sartor.data.records import Message
 from sartor.generation.protocol import Passage
 from sartor.retrieval.citations import cite
 from sartor.retrieval.grounded import link_filter
 from sartor.retrieval.links import LinkFilter
 from sartor.serving.answer_form import AnswerReader, ToolCallDelta, constraint_maker
 from sartor.serving.completion import Completion, finite
+from sartor.serving.json_links import JsonLinkFilter, strings_in
 from sartor.serving.scheduler import Scheduler
 from sartor.serving.schema_chat import ChatRequest
 from sartor.serving.served_model import ServedModel, TokenEvent
@@ -27,7 +29,7 @@ class ChatCompletion(Completion):
         self.form_param = request.form_param
         self.passages: list[Passage] | None = None
         self._readers = [AnswerReader(bool(request.usable_tools)) for _ in range(request.n)]
-        self._links: list[LinkFilter] = []  # of a path that retrieves, one a choice
+        self._links: list[LinkFilter | JsonLinkFilter] = []  # of a path that retrieves, one a choice
         self._said = [""] * request.n
 
     @property
@@ -42,7 +44,7 @@ class ChatCompletion(Completion):
             self.model, self.request.conversation, self.request.usable_tools, self.client
         )
         if self.passages is not None:
-            self._links = [link_filter(self.passages, self.request.conversation) for _ in range(self.request.n)]
+            self._links = [self._link_filter(self.passages) for _ in range(self.request.n)]
         self.prompt_tokens = len(prompt_ids)
         room = self.check_room(self.prompt_tokens, "messages")
         choices = range(self.request.n)
@@ -95,6 +97,14 @@ class ChatCompletion(Completion):
 
     # --- pieces -------------------------------------------------------------------------------------------------------
 
+    def _link_filter(self, passages: list[Passage]) -> LinkFilter | JsonLinkFilter:
+        if self.form_param != "response_format":
+            return link_filter(passages, self.request.conversation)
+        form = self.request.response_format.json_schema if self.request.response_format is not None else None
+        schema = form.json_schema if form is not None else {}
+        given = Message(role="system", content="\n".join(strings_in(schema)))  # whoever asks holds what the schema says
+        return JsonLinkFilter(link_filter(passages, [*self.request.conversation, given]), schema)
+
     def _safe(self, choice: int, text: str, last: bool) -> str:
         """Text without addresses that no source holds, where the path retrieves; some is held back until it is known
         what it becomes."""
@@ -136,7 +146,7 @@ class ChatCompletion(Completion):
 
     def _tokens(self, event: TokenEvent) -> list[dict[str, Any]]:
         """The token as the API lists it, if asked for; control tokens that were said are left out."""
-        if not self.request.logprobs or not self.model.decode([event.token_id]):
+        if not self.request.logprobs or not self.is_text(event.token_id):
             return []
         likeliest = [self._token(token_id, log_prob) for token_id, log_prob in event.top]
         return [{**self._token(event.token_id, event.log_prob), "top_logprobs": likeliest}]

@@ -42,8 +42,11 @@ class TokenList:
     offsets: list[int] = field(default_factory=list)
     _decoder: codecs.IncrementalDecoder = field(default_factory=lambda: UTF8("replace"))
 
-    def add(self, token_id: int, log_prob: float | None, top: Any, in_text: bool = True) -> None:
-        """`top` are pairs of id and log-probability, None where nothing was asked."""
+    def add(
+        self, token_id: int, log_prob: float | None, top: Any, in_text: bool = True, written: str | None = None
+    ) -> None:
+        """`top` are pairs of id and log-probability, None where nothing was asked. `written` is the text that the token
+        is read from, where there is one: some tokenizers put a space in front that is not in it."""
         token = self.texts[token_id]
         self.names.append(token.name)
         self.log_probs.append(None if log_prob is None else finite(log_prob))
@@ -51,7 +54,10 @@ class TokenList:
         self.offsets.append(self.offset)
         if in_text:
             raw = token.text.encode("utf-8", "replace") if token.raw is None else token.raw
-            self.offset += len(self._decoder.decode(raw))
+            text = self._decoder.decode(raw)
+            if written is not None and text.startswith(" ") and not written.startswith(text, self.offset):
+                text = text[1:]
+            self.offset += len(text)
 
     def _map(self, token_id: int, log_prob: float | None, top: Any) -> dict[str, float] | None:
         """The likeliest and, if it is not among them, the token itself. The likelier wins where two have one text."""
@@ -84,6 +90,7 @@ class _Choice:
     prompt: Prompt
     tokens: TokenList
     waiting: str = ""  # the echo, until the first event comes
+    begun: bool = False  # whether it has a token of its own
     finish: str | None = None
 
 
@@ -140,7 +147,8 @@ class TextCompletion(Completion):
 
     def _encode_all(self) -> list[Prompt]:
         assert self.model.chat is not None, "the route sees to it"
-        return [encode(self.model.chat, prompt) for prompt in self.request.prompt]
+        with self.model.rendering:
+            return [encode(self.model.chat, prompt) for prompt in self.request.prompt]
 
     def _choices(self, number: int) -> list[_Choice]:
         """The answers to one prompt, before their first token."""
@@ -158,21 +166,28 @@ class TextCompletion(Completion):
             self._score_prompt(choice, event.prompt)
         elif choice.waiting:
             choice.tokens.offset += len(choice.waiting)
+        text, choice.waiting = choice.waiting, ""
         if event.token_id != NO_TOKEN:
             self.completion_tokens += 1
             top = event.top if self.request.num_top_log_probs else None
-            in_text = bool(self.model.decode([event.token_id]))
-            choice.tokens.add(event.token_id, event.log_prob, top, in_text)
-        text, choice.waiting = choice.waiting + event.text, ""
+            choice.tokens.add(event.token_id, event.log_prob, top, self.is_text(event.token_id))
+            if not choice.begun and self._loses_its_space(event.token_id):
+                text += " "
+            choice.begun = True
         choice.finish = event.finish
-        return text
+        return text + event.text
+
+    def _loses_its_space(self, token_id: int) -> bool:
+        """Whether the token begins with a space that is dropped where a text begins: here it follows the prompt."""
+        return self.texts[token_id].text == " " + self.model.decode([token_id])
 
     def _score_prompt(self, choice: _Choice, scores: PromptScores) -> None:
         wanted = self.request.num_top_log_probs
         prompt = choice.prompt
         for place, token_id in enumerate(prompt.ids):
             top = scores.top[place] if wanted else None
-            choice.tokens.add(token_id, scores.log_probs[place], top, in_text=place >= prompt.num_added)
+            in_text = place >= prompt.num_added
+            choice.tokens.add(token_id, scores.log_probs[place], top, in_text, written=prompt.text)
 
     def _part(self, choice: _Choice, text: str) -> dict[str, Any]:
         return {

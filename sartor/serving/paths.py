@@ -115,6 +115,7 @@ def _served(named: Named, shelf: Shelf) -> ServedModel:
         chat=model.chat,
         grammars=model.grammars,
         retrieves=retriever is not None,
+        rendering=model.rendering,
     )
 
 

@@ -1,5 +1,6 @@
 """What the server needs to know of a path that it serves, and of the engine behind it."""
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -129,6 +130,7 @@ class ServedModel:
     embedder: TextEmbedder | None = None
     capabilities: frozenset[Capability] = ALL_CAPABILITIES
     retrieves: bool = False  # its answers rest on documents, so it cannot continue a text by itself
+    rendering: threading.Lock = field(default_factory=threading.Lock)  # held by whoever reads a text with the tokenizer
 
     def require(self, parameters: Iterable[str]) -> None:
         """ApiError 400 that names the first of a request's parameters that the engine cannot do."""

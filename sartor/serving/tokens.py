@@ -19,7 +19,7 @@ async def tokenize(
         tools = [tool.model_dump() for tool in request.tools]
         ids, _ = await scheduler.prepare(model, conversation, tools, client)
     else:
-        ids = await scheduler.run(_ids_of_text, _chat(model), request, client=client, param="prompt")
+        ids = await scheduler.run(_ids_of_text, model, request, client=client, param="prompt")
     answer: dict[str, Any] = {"count": len(ids), "max_model_len": model.max_context_tokens, "tokens": ids}
     written = _chat(model).tokenizer.convert_ids_to_tokens(ids) if request.return_token_strs else None
     return {**answer, "token_strs": written}
@@ -46,8 +46,10 @@ def tokenizer_info(model: ServedModel) -> dict[str, Any]:
     }
 
 
-def _ids_of_text(chat: ChatFormat, request: TokenizeRequest) -> list[int]:
-    ids: list[int] = chat.tokenizer(request.prompt, add_special_tokens=request.add_special_tokens).input_ids
+def _ids_of_text(model: ServedModel, request: TokenizeRequest) -> list[int]:
+    tokenizer = _chat(model).tokenizer
+    with model.rendering:
+        ids: list[int] = tokenizer(request.prompt, add_special_tokens=request.add_special_tokens).input_ids
     return ids
 
 

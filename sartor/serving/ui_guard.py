@@ -2,9 +2,9 @@
 
 import base64
 import binascii
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
@@ -60,10 +60,11 @@ def _is_own(scope: Scope) -> bool:
 
 
 def _cookie_key(scope: Scope) -> bytes | None:
+    """The key in our cookie. Other programs on this host may have left cookies beside it, in any form."""
+    cookies = cookie_parser((header(scope, b"cookie") or b"").decode("latin-1"))
     try:
-        cookies = SimpleCookie((header(scope, b"cookie") or b"").decode("latin-1"))
-        return base64.b64decode(cookies[COOKIE].value, altchars=b"-_", validate=True) if COOKIE in cookies else None
-    except (CookieError, binascii.Error, ValueError):
+        return base64.b64decode(cookies[COOKIE], altchars=b"-_", validate=True) if COOKIE in cookies else None
+    except (binascii.Error, ValueError):
         return None
 
 

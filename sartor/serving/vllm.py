@@ -25,9 +25,12 @@ class Handover:
     adapters: Mapping[str, Path]
 
     def command(self, host: str, port: int) -> list[str]:
-        """What to run. Requests that leave the temperature open are answered greedily, as by our own server."""
+        """What to run. Requests that leave the temperature open are answered greedily, as by our own server; penalties
+        and the like that a model's generation_config.json asks for do not count, as they did not when it was measured.
+        """
         found = [PROGRAM, "serve", str(self.folder), "--served-model-name", self.model_id]
         found += ["--host", host, "--port", str(port), "--max-model-len", str(context_tokens(self.folder))]
+        found += ["--generation-config", "vllm"]  # not a program but a name: its own neutral settings
         found += ["--override-generation-config", json.dumps({"temperature": 0.0})]
         if self.adapters:
             rank = max(_rank(folder) for folder in self.adapters.values())

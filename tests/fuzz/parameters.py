@@ -33,7 +33,7 @@ ROUTES: dict[str, dict[str, Any]] = {
     "/tokenize": {"prompt": "the cat"},
     "/detokenize": {"tokens": [5, 6]},
 }
-NUMBERS = [math.nan, math.inf, -math.inf, -1, -0.5, 1e308, 10**400, -(10**30), 2**63, 1.5, 0, 1, 2]
+NUMBERS = [math.nan, math.inf, -math.inf, -1, -0.5, 1e308, 10**400, -(10**30), 2**63, 1.5, 0, 1, 2, 5e-324, 1e-40]
 OTHERS = [
     True,
     "",

@@ -120,3 +120,33 @@ def test_a_long_row_does_not_leave_the_cache_wide_for_those_who_come_later() -> 
     assert engine.cache.store.shape[4] >= 200
     events_of(engine, [engine.add([8] * 10, Sampling(3))])
     assert engine.cache.store.shape[4] == 64
+
+
+def test_rows_that_are_gone_do_not_make_a_long_ones_cache_as_many_times_larger() -> None:
+    engine = engine_for(tiny_models.model(), live=True)
+    events_of(engine, [engine.add([7] * 10, Sampling(50)) for _ in range(32)])
+    assert engine.cache.store.shape[2] == 32
+    events_of(engine, [engine.add([8] * 200, Sampling(3))])
+    slots, capacity = engine.cache.store.shape[2], engine.cache.store.shape[4]
+    assert slots == 1 and 200 < capacity <= 256
+
+
+def test_a_cache_that_grows_keeps_the_slot_of_a_prompt_that_is_partly_read() -> None:
+    model = tiny_models.model(seed=2)
+    given, samplings = prompts([189, 100]), [Sampling(40), Sampling(NEW)]
+    wanted = alone(model, given, samplings)
+    engine = engine_for(model, live=True)
+    found: dict[int, list[Event]] = {0: [], 1: []}
+    engine.add(given[0], samplings[0])
+    while not found[0]:
+        found[0] += engine.step()
+    engine.add(given[1], samplings[1])
+    grew = False
+    while engine.has_work:
+        before = engine.cache.store.shape[4]
+        for event in engine.step():
+            found[event.request_id].append(event)
+        grew = grew or (engine._reading is not None and engine.cache.store.shape[4] > before > 0)
+    assert grew
+    for number in (0, 1):
+        same(found[number], wanted[number])

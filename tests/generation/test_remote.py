@@ -141,9 +141,12 @@ def test_a_fatal_error_does_not_wait_for_sleeping_neighbours() -> None:
         return wrong
 
     started = time.monotonic()
-    with running(plan) as service, pytest.raises(UsageError):
-        remote(service.url, concurrency=2).generate(questions(2), Sampling())
-    assert time.monotonic() - started < 30
+    with running(plan) as service:
+        with pytest.raises(UsageError):
+            remote(service.url, concurrency=2).generate(questions(2), Sampling())
+        assert time.monotonic() - started < 30
+        time.sleep(0.5)  # the neighbour has awoken
+        assert service.attempts == {"q0": 1, "q1": 1}, "an answer was asked for that nobody reads"
 
 
 def test_a_refusal_later_on_concerns_one_conversation() -> None:
@@ -310,6 +313,14 @@ def test_waits_double_up_to_a_limit_and_end() -> None:
     limits = [1, 2, 4, 8, 16, 30, 30, 30, 30, 30, 30]
     assert waits[-1] is None
     assert all(wait is not None and limit / 2 <= wait <= limit for wait, limit in zip(waits[:-1], limits, strict=True))
+
+
+@pytest.mark.parametrize("asked", ["0", "-3", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_service_that_asks_for_no_wait_is_not_asked_at_once_again_and_again(asked: str) -> None:
+    policy = RetryPolicy(attempts=6, first_wait_seconds=1.0)
+    for attempt, limit in enumerate([1, 2, 4, 8, 16], start=1):
+        assert limit / 2 <= (policy.wait_seconds(attempt, asked) or 0) <= limit
+    assert policy.wait_seconds(5, "60") == 60
 
 
 def test_retry_after_forms() -> None:

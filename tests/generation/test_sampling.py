@@ -53,6 +53,18 @@ def test_log_probabilities_are_of_the_tempered_distribution_and_neighbours_chang
         assert int(alone[0]) == int(tokens[row])
 
 
+@pytest.mark.parametrize("tiny", [1e-40, 1e-50, 5e-324])
+def test_numbers_too_small_for_float32_leave_the_likeliest_token_and_the_neighbours(tiny: float) -> None:
+    logits = torch.randn(4, 1000, generator=torch.Generator().manual_seed(0)) * 5
+    hot = Sampling(temperature=1.0)
+    samplings = [hot, Sampling(temperature=tiny), Sampling(temperature=1.0, top_p=tiny)]
+    samplings.append(Sampling(temperature=tiny, top_p=tiny))
+    tokens, log_probs, _ = choose_tokens(logits.clone(), samplings, [random.Random(seed) for seed in range(4)])
+    assert tokens[1:].tolist() == logits[1:].argmax(-1).tolist()
+    assert bool(log_probs.isfinite().all())
+    assert int(tokens[0]) == int(choose_tokens(logits[:1].clone(), [hot], [random.Random(0)]).tokens[0])
+
+
 def test_the_likeliest_tokens_are_reported_with_their_log_probabilities_as_many_as_asked_for() -> None:
     logits = torch.randn(4, 600, generator=torch.Generator().manual_seed(0)) * 3
     logits[3, 5:] = float("-inf")

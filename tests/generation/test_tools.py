@@ -71,7 +71,19 @@ def test_without_tools_the_prompt_is_the_usual_one(kind: str) -> None:
     chat = chat_format(kind)
     messages = [Message(role="user", content="hello")]
     assert render_tools(messages, [], chat) == chat.prompt(messages)
+    messages.append(Message(role="user", content="are you there?"))
+    assert render_tools(messages, [], chat) == chat.prompt(messages)
     assert "You can call" not in chat.tokenizer.decode(render_tools(turns(), [], chat))
+
+
+def test_turns_are_joined_where_the_template_refuses_them_otherwise() -> None:
+    chat = chat_format("chatml")
+    chat.template = (
+        "{% for message in messages %}{% if (message.role == 'user') != loop.first %}{{ raise_exception('no') }}"
+        "{% endif %}{{ message.content }}{% endfor %}"
+    )
+    messages = [Message(role="user", content="hello"), Message(role="user", content="are you there?")]
+    assert chat.tokenizer.decode(render_tools(messages, [], chat)) == "hello\nare you there?"
 
 
 @pytest.mark.parametrize("kind", ["hermes", *tiny_models.TEMPLATES])

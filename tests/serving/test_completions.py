@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from tests.generation.grammar_walk import TOKENIZERS
 from tests.serving.tiny_server import TinyServer, tiny_server
 
 TEXT = "the cat sat on the mat — añb 猫 and said <|im_start|>nothing"
@@ -18,6 +19,14 @@ TEXT = "the cat sat on the mat — añb 猫 and said <|im_start|>nothing"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyServer]:
     with tiny_server(tmp_path_factory.mktemp("tiny")) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=TOKENIZERS)
+def either(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TinyServer]:
+    """A server for each kind of tokenizer: of bytes, and one that puts a space in front of what it reads and drops the
+    first of what it writes."""
+    with tiny_server(tmp_path_factory.mktemp("either"), tokenizer=TOKENIZERS[request.param]()) as made:
         yield made
 
 
@@ -70,6 +79,30 @@ def test_tokens_and_offsets_make_the_text(server: TinyServer) -> None:
     assert "".join(pieces) == choice["text"]
     whole = [(token, piece) for token, piece in zip(listed["tokens"], pieces, strict=True) if token != piece]
     assert whole and all(token.startswith("bytes:\\x") for token, _ in whole[: len(ids_of(server, "猫")) - 1])
+
+
+@pytest.mark.parametrize("text", ["the cat — añ 猫 and", " the cat", "the<|im_end|>cat"])
+def test_each_offset_is_where_its_token_stands(either: TinyServer, text: str) -> None:
+    (choice,) = choices(either, text, echo=True, max_tokens=0, logprobs=0)
+    listed = choice["logprobs"]
+    assert choice["text"] == text and listed["text_offset"][0] == 0
+    for token, start, end in zip(listed["tokens"], *(listed["text_offset"][at:] for at in (0, 1)), strict=False):
+        assert token.startswith("bytes:\\x") or text[start:end] in (token, token.removeprefix(" "))
+
+
+@pytest.mark.parametrize("word", [" cat", " "])
+@pytest.mark.parametrize("echo", [False, True])
+def test_a_first_space_is_part_of_the_answer(either: TinyServer, word: str, echo: bool) -> None:
+    written = either.chat.tokenizer.convert_ids_to_tokens(range(len(either.chat.tokenizer)))
+    known = [token_id for token_id, token in enumerate(written) if token in (word.replace(" ", "Ġ"), f"▁{word[1:]}")]
+    options = {"max_tokens": 3, "echo": echo, "logprobs": 0, "logit_bias": {str(known[0]): 100}}
+    (choice,) = choices(either, "the", **options)
+    assert choice["text"] == "the" * echo + word * 3
+    assert choice["logprobs"]["text_offset"][-3:] == [3 * echo + len(word) * place for place in range(3)]
+    assert choice["logprobs"]["tokens"][-3:] == [word] * 3
+    streamed = complete(either, "the", **options, stream=True).text.split("\n\n")[:-2]
+    parts = [json.loads(block.removeprefix("data: "))["choices"][0] for block in streamed]
+    assert "".join(part["text"] for part in parts) == choice["text"]
 
 
 def test_an_answer_is_what_the_engine_says_and_greedy_is_the_likeliest(server: TinyServer) -> None:

@@ -82,6 +82,8 @@ def test_a_login_leaves_a_cookie_that_scripts_cannot_read(guarded: TestClient) -
     )
     stored = {"Cookie": cookie.partition(";")[0]}
     assert guarded.get("/ui/runs", headers=stored).status_code == 200
+    others = {"Cookie": 'prefs={"a":1}; flag; ' + stored["Cookie"]}  # left by another program on this host
+    assert guarded.get("/ui/runs", headers=others).status_code == 200
     assert guarded.get("/v1/models", headers=stored).status_code == 503  # let in; no model is open yet
     guarded.cookies.clear()
 

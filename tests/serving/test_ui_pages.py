@@ -225,6 +225,41 @@ def test_a_wrong_setting_is_told_and_nothing_is_sent(tab: Tab) -> None:
     assert not [url for url in tab.asked if "/v1/" in url]
 
 
+def test_numbers_mean_what_their_writer_means(tab: Tab) -> None:
+    tab.open("chat")
+    for field_id, typed in (("#temperature", "0,7"), ("#max-tokens", "1,000"), ("#seed", "2.000.000")):
+        tab.page.fill(field_id, typed)
+    tab.page.fill("#question", "Hello")
+    with tab.page.expect_request("**/v1/chat/completions") as sent:
+        tab.page.keyboard.press("Enter")
+    body = sent.value.post_data_json
+    assert (body["temperature"], body["max_tokens"], body["seed"]) == (0.7, 1000, 2_000_000)
+    playwright.expect(tab.page.locator(".answer header span")).to_contain_text(" s")
+    tab.page.fill("#max-tokens", "1,5")
+    tab.page.fill("#question", "Hello")
+    tab.page.keyboard.press("Enter")
+    playwright.expect(tab.page.locator("#problem")).to_contain_text("a whole number")
+
+
+def test_lists_show_the_numbers_that_were_written(tab: Tab) -> None:
+    text = "24. Dezember: closed\n\n1. one\n\n2. two\n3. three\n- a point\n7) seven"
+    tab.open("chat")
+    tab.page.evaluate(
+        """(text) => sessionStorage.setItem("sartor-conversation", JSON.stringify({chosen: ["starter"], system: "",
+        turns: [{question: "?", answers: {starter: {text, passages: [], finish: "stop"}}}]}))""",
+        text,
+    )
+    tab.page.reload()
+    tab.page.wait_for_selector(".words li")
+    items = tab.page.evaluate(
+        "[...document.querySelectorAll('.words li')].map((e) => [e.parentElement.tagName, e.value, e.innerText])"
+    )
+    assert items == [
+        ["OL", 24, "Dezember: closed"], ["OL", 1, "one"], ["OL", 2, "two"], ["OL", 3, "three"], ["UL", 0, "a point"],
+        ["OL", 7, "seven"],
+    ]  # fmt: skip
+
+
 def test_curves_grow_while_a_run_goes_on(tab: Tab, site: ui_site.Site) -> None:
     run = site.runs / "going"
     ui_site.write_run(run, 90, finished=False)

@@ -55,6 +55,9 @@ def test_one_model_is_merged_and_several_are_adapters_on_one_base(base: Path, tm
     assert both == Handover(base, "base", {"small": small, "large": large})
     command = both.command("127.0.0.1", 8000)
     assert command[:5] == ["vllm", "serve", str(base), "--served-model-name", "base"]
+    # Neither the sampling nor the penalties that a model's generation_config.json asks for.
+    assert command[command.index("--generation-config") + 1] == "vllm"
+    assert json.loads(command[command.index("--override-generation-config") + 1]) == {"temperature": 0.0}
     assert command[command.index("--max-lora-rank") + 1] == "32"  # 16 + 4 by its pattern, as vLLM makes room
     assert command[command.index("--lora-modules") + 1 :] == [f"small={small}", f"large={large}"]
 

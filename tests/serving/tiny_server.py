@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PreTrainedTokenizerFast
 
 from sartor.data.chat import ChatFormat
 from sartor.data.records import Conversation
@@ -63,9 +64,13 @@ def _models(local: LocalModel, embedder: Embedder) -> list[ServedModel]:
 
 
 @contextmanager
-def tiny_server(folder: Path, key: str | None = None, **options: Any) -> Iterator[TinyServer]:
+def tiny_server(
+    folder: Path, key: str | None = None, tokenizer: PreTrainedTokenizerFast | None = None, **options: Any
+) -> Iterator[TinyServer]:
     """The language model computes in float32, as the references it is compared with."""
     made = tiny_folders.language_model(folder / "tiny")
+    if tokenizer is not None:
+        tokenizer.save_pretrained(made)
     local = LocalModel.open(locate(str(made)), torch.float32)
     embedder = Embedder(tiny_folders.embedding_model(folder / "vectors"), torch.float32)
     app = build_app(_models(local, embedder), key, **options)

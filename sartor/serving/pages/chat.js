@@ -72,7 +72,8 @@ function settings() {
   const fields = [["temperature", "temperature", 0, 2, false], ["top_p", "top-p", 0, 1, false], ["max_tokens", "max-tokens", 1, 1e6, true], ["seed", "seed", 0, 2 ** 31, true]];
   const given = {};
   for (const [name, id, low, high, whole] of fields) {
-    const written = byId(id).value.trim().replace(",", ".");
+    const typed = byId(id).value.trim();
+    const written = whole ? typed.replace(/[.,](?=\d{3}(\D|$))/g, "") : typed.replace(",", "."); // "1,000" is a thousand, "0,7" has a comma for a point
     const value = Number(written);
     const wrong = written !== "" && (!Number.isFinite(value) || value < low || value > high || (whole && !Number.isInteger(value)));
     byId(id).setAttribute("aria-invalid", String(wrong));

@@ -20,9 +20,12 @@ export function render(text, cite = () => null) {
       blocks.push(make("p", {}, make("strong", {}, inline(line.replace(/^#+\s+/, ""), cite))));
       at += 1;
     } else if (item(line)) {
-      const ordered = /^\s*\d/.test(line);
+      const ordered = Boolean(item(line)[1]);
       const items = [];
-      while (at < lines.length && item(lines[at])) { items.push(make("li", {}, inline(item(lines[at])[1], cite))); at += 1; }
+      for (let found = item(line); found && Boolean(found[1]) === ordered; found = item(lines[at])) {
+        items.push(make("li", { value: found[1] }, inline(found[2], cite))); // the number that was written, whatever stood before it
+        at += 1;
+      }
       blocks.push(make(ordered ? "ol" : "ul", {}, items));
     } else {
       const start = at;
@@ -33,7 +36,7 @@ export function render(text, cite = () => null) {
   return blocks;
 }
 
-const item = (line) => /^\s*(?:[-*+•]|\d{1,3}[.)])\s+(.*)$/.exec(line);
+const item = (line = "") => /^\s*(?:[-*+•]|(\d{1,3})[.)])\s+(.*)$/.exec(line);
 
 function inline(text, cite) {
   const found = [];
