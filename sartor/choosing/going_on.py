@@ -68,7 +68,7 @@ def paths_of_run(config: ChooseConfig, task: Task) -> list[str]:
     kept = [name for name in fitted if name not in asked]
     for name in list(kept):
         if KINDS[name].remote and not is_measured(Path(config.out), name):
-            warn(f"{name}, which this run has, is left out: it has not answered the test rows; --paths {name} goes on")
+            warn(f"{name}, which this run has, is left out: not all its test rows are answered; --paths {name} goes on")
             kept.remove(name)
             continue
         try:

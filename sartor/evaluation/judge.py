@@ -27,6 +27,7 @@ from sartor.generation.spending import Spending
 from sartor.models.hub import locate
 
 PROMPT_VERSION = 1
+NO_ANSWER = "the judge gave no answer"  # how the error of a call that failed begins
 LONGEST_VERDICT_TOKENS = 512  # a sentence of reasons; a judge that thinks first needs more than a word
 SAMPLING = Sampling(max_new_tokens=LONGEST_VERDICT_TOKENS, temperature=0.0)
 
@@ -101,7 +102,7 @@ class Judge:
     def _judged(self, reply: Reply, allowed: Sequence[str], prompt: str) -> Judged:
         verdict = None
         if reply.finish == "error":
-            error: str | None = f"the judge gave no answer: {reply.error}"
+            error: str | None = f"{NO_ANSWER}: {reply.error}"
         elif reply.finish == "length":
             error = "the judge's answer was cut at its length"
         else:

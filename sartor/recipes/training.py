@@ -26,14 +26,14 @@ from sartor.models.export import model_files
 from sartor.models.forward import load_packed, recompute_activations
 from sartor.recipes.planning import Plan
 from sartor.recipes.runs import forget_failure, noting_failure
-from sartor.recipes.settings import RowsConfig, TrainingConfig
+from sartor.recipes.settings import OF_AN_ADAPTER, RowsConfig, TrainingConfig
 from sartor.train.loop import BestBy, LoopSettings
 from sartor.train.parallel import place
 from sartor.train.run_report import REPORT, write_run_report
 
 RESULT_FILE = "result.json"
 PLACES = ("out", "data", "dev", "base", "task")  # settings that name a file or folder
-ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_targets", "rslora", "dora")
+ADAPTER_SETTINGS = ("adapter", *OF_AN_ADAPTER)
 
 
 def check_run(config: Config, out: str) -> None:

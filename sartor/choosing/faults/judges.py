@@ -8,10 +8,10 @@ from pathlib import Path
 
 from sartor.choosing.faults.evidence import Evidence, FalseMeasurement, ids, of
 from sartor.choosing.measure import scores_of
+from sartor.evaluation.judge import NO_ANSWER
 from sartor.reporting.figures import visible
 
 MOST_UNREADABLE = 0.05  # of answers without a verdict, for one reason, before it is told
-NO_ANSWER = "the judge gave no answer"  # how `evaluation.judge` begins the error of a call that failed
 FAMILIES = {
     "Claude": r"claude",
     "Command": r"command-?[ar]|c4ai|\baya",

@@ -20,17 +20,7 @@ from sartor.choosing.trained import learning_curve
 from sartor.choosing.trained.learning_curve import CURVE_FILE, PARTS, curve_as_json, nested_parts
 from sartor.data.writers import write_jsonl
 from tests import tiny_folders
-from tests.choosing.trained_run import NUM_DEV, NUM_TRAIN, config, task_with_dev
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "language")
-
-
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return task_with_dev(tmp_path_factory.mktemp("tasks") / "ships")
+from tests.choosing.trained_run import NUM_DEV, NUM_TRAIN, config
 
 
 @pytest.fixture(scope="module")

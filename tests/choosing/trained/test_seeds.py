@@ -18,17 +18,7 @@ from sartor.choosing.trained.seeds import answer_files, kept_seeds
 from sartor.evaluation.seed_variation import seeded_mean_interval
 from sartor.retrieval.path import PathConfig, open_model
 from tests import tiny_folders
-from tests.choosing.trained_run import config, task_with_dev
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folders.language_model(tmp_path_factory.mktemp("models") / "language")
-
-
-@pytest.fixture(scope="module")
-def task(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return task_with_dev(tmp_path_factory.mktemp("tasks") / "ships")
+from tests.choosing.trained_run import config
 
 
 @pytest.fixture(scope="module")
