@@ -1,11 +1,14 @@
 """Does alignment learn anything? The starter model on real pairs and prompts, three seeds each, held-out figures.
 
     python -m benchmarks.alignment_learning reward|dpo|ppo|grpo [--seeds 0 1 2] [--out runs/alignment]
+    python -m benchmarks.alignment_learning wins [--seeds 0 1 2]      # after reward (seed 0) and dpo
 
-reward, dpo: the pairs of HH harmless (SARTOR_DATA) of at most 256 tokens a side, a quarter held out by a hash of the
-prompt. ppo: short instructions of dolly, rewarded for answers of about 30 tokens that end by themselves. grpo: sums of
-two numbers, rewarded for the right number and for writing nothing but the equation. Runs are kept in --out and not
-repeated; each has its curves in report.html.
+reward, dpo: the pairs of HH harmless (SARTOR_DATA) of at most 256 tokens a side, a quarter held out. wins: how often
+the reward model of seed 0 prefers the DPO model's answer to a held-out prompt to the starter's own, both greedy, ties
+as half; and among answers whose lengths differ by at most a quarter, since reward models look at length. ppo: short
+instructions of dolly, rewarded for answers of about 30 tokens that end by themselves. grpo: sums of two numbers,
+rewarded for the right number and for writing nothing but the equation. Runs are kept in --out and not repeated; each
+has its curves in report.html.
 """
 
 import argparse
@@ -20,9 +23,10 @@ from typing import Any
 
 DATA = Path(os.environ.get("SARTOR_DATA", "../shared/data")) / "raw"
 SHORT = "--max-row-tokens 256 --micro-batch-tokens 2048 --evaluations 4"
+PROMPTS = 120  # answered by both sides of a comparison
 COMMANDS = {
     "reward": f"{SHORT} --patience 4",
-    "dpo": f"{SHORT} --patience 4 --epochs 0.4 --evaluations 2",
+    "dpo": f"{SHORT} --epochs 2",
     "ppo": "--reward length:30 0.5*finished --max-new-tokens 64 --batch-rows 32 --passes 2 --epochs 0.5 "
     "--evaluations 4 --evaluation-prompts 128 --unfinished-penalty 0 --learning-rate 3e-4",
     "grpo": r"--reward numeric regex:\d+\s\+\s\d+\s=\s\d+ --max-new-tokens 16 --temperature 0.6 --batch-rows 8 "
@@ -32,10 +36,13 @@ COMMANDS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=COMMANDS)
+    parser.add_argument("what", choices=[*COMMANDS, "wins"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=Path("runs/alignment"))
     options = parser.parse_args()
+    if options.what == "wins":
+        wins(options.out, options.seeds)
+        return
     options.out.mkdir(parents=True, exist_ok=True)
     train, dev = rows_of(options.what, options.out)
     results = []
@@ -68,6 +75,65 @@ def line(what: str, result: dict[str, Any]) -> str:
     return start + (
         f"loss {before['dev_loss']:.3f} -> {result['dev_loss']:.3f}, accuracy {before['dev_accuracy']:.3f} -> {found}"
     )
+
+
+def wins(folder: Path, seeds: list[int]) -> None:
+    """Tell how often the reward model prefers each DPO run's answers to the starter's."""
+    from sartor.data.bad_rows import BadRows
+    from sartor.data.formats import read_records
+    from sartor.data.records import Preference
+    from sartor.evaluation.statistics import mean_interval
+
+    rows = read_records(str(folder / "pairs-dev.jsonl"), Preference, None, BadRows("fail")).examples[:PROMPTS]
+    prompts = [row.prompt for row in rows]
+    base = answers("starter", prompts)
+    scored = rewards(folder / "reward-0" / "adapter", prompts, base)
+    for seed in seeds:
+        own = answers(str(folder / f"dpo-{seed}"), prompts)
+        won = [
+            0.5 if ours == theirs else float(ours > theirs)
+            for ours, theirs in zip(rewards(folder / "reward-0" / "adapter", prompts, own), scored, strict=True)
+        ]
+        lengths = [(len(ours), len(theirs)) for ours, theirs in zip(own, base, strict=True)]
+        alike = [win for win, pair in zip(won, lengths, strict=True) if max(pair) <= 1.25 * min(pair)]
+        told = [f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]" for found in map(mean_interval, (won, alike))]
+        ours, theirs = (sum(side) / len(side) for side in zip(*lengths, strict=True))
+        print(
+            f"dpo seed {seed}: preferred for {told[0]} of {len(won)} prompts, {told[1]} of the {len(alike)} whose "
+            f"answers are about as long; characters an answer {theirs:.0f} -> {ours:.0f}",
+            flush=True,
+        )
+
+
+def answers(model: str, prompts: list[Any]) -> list[str]:
+    from sartor.generation.local import LocalModel
+    from sartor.generation.protocol import Sampling
+    from sartor.models.hub import locate
+
+    replies = LocalModel.open(locate(model)).generate(prompts, Sampling(max_new_tokens=128))
+    return [reply.text for reply in replies]
+
+
+def rewards(folder: Path, prompts: list[Any], texts: list[str]) -> list[float]:
+    """What the reward model in `folder` makes of the answers, in its own deviations."""
+    from sartor.adapters.reward_store import read_reward_settings
+    from sartor.base.device import compute_dtype, device
+    from sartor.data.chat import ChatFormat
+    from sartor.models.forward import load_packed
+    from sartor.models.hub import load_tokenizer, resolve
+    from sartor.recipes.rl_model import REWARD_HEAD, ModelReward, RewardRun, add_reward
+    from sartor.train.actors import REWARD
+    from sartor.train.rewards.protocol import Answered
+
+    settings, scale, base = read_reward_settings(folder)
+    model = load_packed(resolve(base), compute_dtype(device()))
+    add_reward(model, REWARD, REWARD_HEAD, RewardRun(folder, 1.0, settings, scale))
+    judge = ModelReward(model.to(device()).eval(), ChatFormat(load_tokenizer(resolve(base))), scale, 2048)
+    answered = [
+        Answered(prompt, text, (), 0, True, f"answer {place}")
+        for place, (prompt, text) in enumerate(zip(prompts, texts, strict=True), 1)
+    ]
+    return judge.score(answered)
 
 
 def rows_of(what: str, folder: Path) -> tuple[Path, Path]:

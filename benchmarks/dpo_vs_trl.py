@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument("--precompute", action="store_true", help="let TRL, too, compute its reference beforehand")
     parser.add_argument("--float32", action="store_true", help="compute in float32: slower, with little rounding")
     parser.add_argument("--base", default="starter")
-    run_sides(parser, run_sartor, run_trl, compare)
+    run_sides(parser, {"sartor": run_sartor, "trl": run_trl}, compare)
 
 
 if __name__ == "__main__":

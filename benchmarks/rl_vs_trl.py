@@ -219,7 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=4, help="optimizer steps that are timed, after one that is not")
     parser.add_argument("--base", default="starter")
-    run_sides(parser, run_sartor, run_trl, compare)
+    run_sides(parser, {"sartor": run_sartor, "trl": run_trl}, compare)
 
 
 if __name__ == "__main__":

@@ -109,10 +109,10 @@ def build_model(config: RolloutSettings, start: Start, with_value: bool) -> PreT
         load_adapter_tensors(role_layers(model, POLICY), tensors, str(start.location.adapter))
         load_adapter_tensors(add_role(model, REFERENCE, read_settings(start.location.adapter)[0]), tensors)
     if start.reward_run is not None:
-        _add_reward(model, REWARD, REWARD_HEAD, start.reward_run)
+        add_reward(model, REWARD, REWARD_HEAD, start.reward_run)
     if with_value:
         if start.reward_run is not None:
-            _add_reward(model, VALUE, VALUE_HEAD, start.reward_run)
+            add_reward(model, VALUE, VALUE_HEAD, start.reward_run)
             _scale_head(model.get_submodule(VALUE_HEAD), start.reward_run)
         else:
             add_role(model, VALUE, policy)
@@ -147,7 +147,8 @@ def _quantize(model: PreTrainedModel, folders: Sequence[Path], asked: bool) -> N
         prepare_base(model, folders[0])
 
 
-def _add_reward(model: PreTrainedModel, role: str, head_name: str, run: RewardRun) -> None:
+def add_reward(model: PreTrainedModel, role: str, head_name: str, run: RewardRun) -> None:
+    """Give the model the reward model's adapter and head, as a role."""
     head = ScalarHead(model.config.hidden_size)
     load_reward_tensors(add_role(model, role, run.settings), head, run.folder)
     model.add_module(head_name, head)
