@@ -31,6 +31,7 @@ NOT_COMPUTED = (
     "trainable_token_indices",
     "alora_invocation_tokens",
 )
+BASE_IS_KEPT = ("gaussian", "eva", "orthogonal", "mica")  # PEFT's ways to begin that leave the base as it is
 MERGE_HINT = "merge it into its base with the tool it was made with, and name the merged model"
 
 
@@ -135,6 +136,13 @@ def parse_settings(folder: Path, but: tuple[str, ...] = ()) -> tuple[LoraSetting
     for key in NOT_COMPUTED:
         if raw.get(key) and key not in but:
             raise DataError(f"adapters with {key} cannot be loaded", where=str(path), hint=MERGE_HINT)
+    beginning = raw.get("init_lora_weights", True)
+    if isinstance(beginning, str) and beginning.lower() not in BASE_IS_KEPT:
+        raise DataError(
+            f"adapters that began as {beginning} change the weights of their base, and cannot be loaded",
+            where=f"{path}, init_lora_weights",
+            hint=f"{MERGE_HINT}; or convert it with PEFT's path_initial_model_for_weight_conversion",
+        )
     targets = raw["target_modules"]
     if isinstance(targets, str):
         raise DataError(

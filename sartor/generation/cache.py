@@ -24,6 +24,8 @@ CAPACITY_STEP_TOKENS = 64
 
 @dataclass(frozen=True)
 class CacheShape:
+    """`key_heads` and `width` are those of the layer that has most; what others have less is left empty."""
+
     layers: int
     key_heads: int
     width: int
@@ -86,6 +88,14 @@ class Cache:
         self.store, self.shared = self._empty(0, 0), self._empty(1, 0)
 
 
+def of_layer(states: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a layer with such keys and values keeps its own: of [2, slots, K, n, D] what it fills; views."""
+    keys, values = states
+    if keys.shape[1] == key.shape[1] and keys.shape[3] == key.shape[2] == value.shape[2]:
+        return keys, values  # a view of all of it is one of many that a decoding step would make for nothing
+    return keys[:, : key.shape[1], :, : key.shape[2]], values[:, : value.shape[1], :, : value.shape[2]]
+
+
 class PrefixLayout:
     """Runs the shared prefix once and keeps its keys and values."""
 
@@ -94,11 +104,12 @@ class PrefixLayout:
         cache.shared = cache._empty(1, length)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
-        for place, tensor in enumerate((key, value)):
-            self.cache.shared[layer, place, 0] = tensor.transpose(0, 1)
-        keys, values = self.cache.shared[layer]
+        stored = of_layer(self.cache.shared[layer], key, value)
+        for part, tensor in zip(stored, (key, value), strict=True):
+            part[0] = tensor.transpose(0, 1)
+        keys, values = stored
         grouped = query_groups(query, self.blocks[0], key.shape[1])
-        result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        result = torch.empty((*query.shape[:2], value.shape[2]), dtype=query.dtype, device=query.device)
         write(result, attend_block(grouped, keys, values, 0, rule), self.blocks[0])
         return result
 
@@ -113,33 +124,35 @@ class PrefillLayout:
         self.blocks = blocks_of(fresh, cache.shape.device)
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
-        for place, tensor in enumerate((key, value)):
+        stored, shared = (of_layer(store[layer], key, value) for store in (self.cache.store, self.cache.shared))
+        for part, tensor in zip(stored, (key, value), strict=True):
             for span, slot, done in self.places:
-                rows = tensor[span.start : span.end].transpose(0, 1)
-                self.cache.store[layer, place, slot, :, done : done + span.end - span.start] = rows
-        result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
-        shared = self.cache.shared[layer]
+                part[slot, :, done : done + span.end - span.start] = tensor[span.start : span.end].transpose(0, 1)
+        result = torch.empty((*query.shape[:2], value.shape[2]), dtype=query.dtype, device=query.device)
         for block in self.blocks:
             keys, values = (
                 torch.cat((front.expand(block.index.shape[0], -1, -1, -1), heads_first(tensor, block)), 2)
                 for front, tensor in zip(shared, (key, value), strict=True)
             )
-            mixed = attend_block(query_groups(query, block, key.shape[1]), keys, values, shared.shape[3], rule)
+            mixed = attend_block(query_groups(query, block, key.shape[1]), keys, values, shared[0].shape[2], rule)
             write(result, mixed, block)
         for span, slot, done in self.places:
             if done:
-                result[span.start : span.end] = self._go_on(layer, query[span.start : span.end], slot, done, rule)
+                seen = done + span.end - span.start
+                keys, values = (part[slot : slot + 1, :, :seen] for part in stored)
+                if shared[0].shape[2]:
+                    keys, values = (torch.cat(each, 2) for each in zip(shared, (keys, values), strict=True))
+                result[span.start : span.end] = go_on(query[span.start : span.end], keys, values, rule)
         return result
 
-    def _go_on(self, layer: int, query: Tensor, slot: int, done: int, rule: AttentionRule) -> Tensor:
-        """A piece of a prompt that was begun earlier: query [L, heads, D] -> [L, heads, D]."""
-        length, heads, width = query.shape
-        states = self.cache.store[layer, :, slot : slot + 1, :, : done + length]  # [2, 1, K, done + L, D]
-        if self.cache.shared.shape[4]:
-            states = torch.cat((self.cache.shared[layer], states), 3)
-        grouped = query.reshape(length, states.shape[2], -1, width).permute(1, 2, 0, 3)[None]  # [1, K, G, L, D]
-        mixed = attend_block(grouped, states[0], states[1], states.shape[3] - length, rule)
-        return mixed[0].permute(2, 0, 1, 3).reshape(length, heads, width)
+
+def go_on(query: Tensor, keys: Tensor, values: Tensor, rule: AttentionRule) -> Tensor:
+    """A piece of a prompt that was begun earlier: query [L, heads, D], keys [1, K, before + L, D] and values
+    [1, K, before + L, V] -> [L, heads, V]."""
+    length, heads, width = query.shape
+    grouped = query.reshape(length, keys.shape[1], -1, width).permute(1, 2, 0, 3)[None]  # [1, K, G, L, D]
+    mixed = attend_block(grouped, keys, values, keys.shape[2] - length, rule)
+    return mixed[0].permute(2, 0, 1, 3).reshape(length, heads, -1)
 
 
 class DecodeLayout:
@@ -152,28 +165,39 @@ class DecodeLayout:
         key_heads, self.capacity = cache.store.shape[3:5]
         places = torch.arange(self.capacity, device=lengths.device)
         heads = torch.arange(len(lengths) * key_heads, device=lengths.device).view(-1, key_heads)
-        self.written = (heads * self.capacity + lengths[:, None]).flatten()  # in [slots * K * capacity, D]
+        self.places = heads * self.capacity + lengths[:, None]  # [n, K], in [slots * K * capacity, D]
+        self._written: dict[int, Tensor] = {}
         unseen = (places[None] > lengths[:, None])[:, None, None]  # [n, 1, 1, capacity]
         self.hidden = torch.zeros(unseen.shape, dtype=cache.shape.dtype, device=lengths.device)
         self.hidden.masked_fill_(unseen, float("-inf"))  # added to scores, which is quicker than filling them
 
+    def written(self, key_heads: int) -> Tensor:
+        """Where a layer with so many key heads writes its new token: computed once, used in every layer like it."""
+        if key_heads not in self._written:
+            self._written[key_heads] = self.places[:, :key_heads].flatten()
+        return self._written[key_heads]
+
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
         count, key_heads, width = key.shape
-        for stored, new in zip(self.cache.store[layer], (key, value), strict=True):
-            stored.view(-1, width).index_copy_(0, self.written, new.reshape(-1, width))
-        keys, values = self.cache.store[layer, :, :count]
+        written = self.written(key_heads)
+        for part, new in zip(self.cache.store[layer], (key, value), strict=True):
+            places = part.view(-1, part.shape[3])
+            if part.shape[3] != new.shape[2]:
+                places = places[:, : new.shape[2]]
+            places.index_copy_(0, written, new.reshape(-1, new.shape[2]))
+        keys, values = of_layer(self.cache.store[layer, :, :count], key, value)
         query = (query * rule.scale).view(count, key_heads, -1, width)  # [n, K, G, D]
         own = torch.matmul(query, keys.transpose(-1, -2))
         prefix = self.cache.shared.shape[4]
         if prefix == 0:
             weights = torch.softmax(self._rule(own, prefix, rule), -1)
-            return torch.matmul(weights, values).view(count, -1, width)
-        shared_keys, shared_values = self.cache.shared[layer][:, 0]  # [K, P, D]
+            return torch.matmul(weights, values).view(count, -1, value.shape[2])
+        shared_keys, shared_values = (part[0] for part in of_layer(self.cache.shared[layer], key, value))  # [K, P, D]
         before = _by_row(torch.matmul(_by_head(query), shared_keys.transpose(1, 2)), count)
         weights = torch.softmax(self._rule(torch.cat((before, own), -1), prefix, rule), -1)
         result = torch.matmul(weights[..., prefix:], values)
         result += _by_row(torch.matmul(_by_head(weights[..., :prefix]), shared_values), count)
-        return result.view(count, -1, width)
+        return result.view(count, -1, value.shape[2])
 
     def _rule(self, scores: Tensor, prefix: int, rule: AttentionRule) -> Tensor:
         """Cap and hide scores [n, K, G, P + capacity], in place."""

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel
 from sartor.adapters.row_adapters import RowAdapters
 from sartor.base.errors import DataError
 from sartor.data.packing import Span
-from sartor.generation.cache import Cache, CacheShape, DecodeLayout, PrefillLayout, PrefixLayout
+from sartor.generation.cache import Cache, DecodeLayout, PrefillLayout, PrefixLayout
+from sartor.generation.cache_shape import cache_shape
 from sartor.generation.events import NO_TOKEN, Event
 from sartor.generation.prefix_cache import PrefixCache
 from sartor.generation.prompt_scores import PromptScoring
@@ -370,13 +371,3 @@ class Engine:
         return hidden_states(
             self.model, torch.tensor(ids, device=device), torch.tensor(list(positions), device=device), layout
         )
-
-
-def cache_shape(model: PreTrainedModel) -> CacheShape:
-    """The sizes of one token's keys and values in this model."""
-    config = model.config
-    heads = config.num_attention_heads
-    key_heads = getattr(config, "num_key_value_heads", None) or heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    weight = model.get_output_embeddings().weight
-    return CacheShape(config.num_hidden_layers, key_heads, width, weight.dtype, weight.device)

@@ -142,7 +142,7 @@ def _live_engine(model: PreTrainedModel, chat: ChatFormat) -> Engine:
 
 def context_tokens(model: PreTrainedModel) -> int:
     """How many tokens the model was made to read."""
-    return int(model.config.max_position_embeddings)
+    return int(model.config.get_text_config().max_position_embeddings)
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> list[int]:

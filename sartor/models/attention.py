@@ -8,6 +8,7 @@ The registered attention implementation hands queries, keys and values of a laye
 to the model's forward; training, prefill and decoding are three layouts with the same one method.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -20,6 +21,7 @@ from sartor.base.console import warn
 from sartor.base.errors import UsageError
 
 IMPLEMENTATION = "sartor_packed"
+OTHER_MODEL_HINT = "choose a model such as Llama, Qwen3, Gemma 3 or Mistral, whose layers are attention and MLP"
 SCORES_AT_ONCE = 2**20  # measured: scores of so many query-key pairs stay in the processor's cache
 FEWEST_QUERIES_AT_ONCE = 32
 KEPT_TOKENS = 512  # rows that see more tokens do not keep their probabilities: they would take too much memory
@@ -39,7 +41,7 @@ class Layout(Protocol):
     """How the tokens of one forward pass see each other."""
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, rule: AttentionRule) -> Tensor:
-        """query [T, heads, D], key and value [T, key_heads, D] -> [T, heads, D]."""
+        """query [T, heads, D], key [T, key_heads, D], value [T, key_heads, V] -> [T, heads, V]."""
         ...
 
 
@@ -50,22 +52,44 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float,
-    layout: Layout,
+    layout: Layout | None = None,
     dropout: float = 0.0,
-    sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Tensor | None = None,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Tensor, None]:
-    """The function transformers calls in each layer: query [1, heads, T, D] -> [1, T, heads, D]. The `dropout` that a
-    model in training asks for is left out, which is said once."""
+    """The function transformers calls in each layer: query [1, heads, T, D] -> [1, T, heads, V]. The `dropout` that a
+    model in training asks for is left out, which is said once. UsageError for what would be computed wrongly."""
     if s_aux is not None:
-        raise UsageError("this model has attention sinks, which are not computed here", hint="choose another model")
+        raise not_computed("it has attention sinks")
+    if attention_mask is not None:  # none is built for us, so this says more than who sees whom
+        raise not_computed("its layers have attention masks of their own")
+    if layout is None:
+        raise not_computed("its layers are not told how rows are packed")
     if dropout:
         say_dropout_is_left_out(dropout)
-    rule = AttentionRule(scaling, sliding_window or getattr(module, "sliding_window", None), softcap)
+    # None says that a layer among others with windows sees all: the configuration speaks where nothing is said.
+    window = more["sliding_window"] if "sliding_window" in more else configured_window(module)
+    rule = AttentionRule(scaling, window or None, softcap)
     query, key, value = (tensor[0].transpose(0, 1) for tensor in (query, key, value))
     return layout.attend(int(module.layer_idx), query, key, value, rule)[None], None  # type: ignore[arg-type]
+
+
+def not_computed(why: str) -> UsageError:
+    return UsageError(f"this model cannot be computed here: {why}", hint=OTHER_MODEL_HINT)
+
+
+def configured_window(module: torch.nn.Module) -> int | None:
+    """The window of a layer whose type leaves it to the masks, of which none is built for us."""
+    config: Any = getattr(module, "config", None)
+    window: int | None = getattr(config, "sliding_window", None)
+    if window is None:
+        return None
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return window if kinds[module.layer_idx] == "sliding_attention" else None
+    # Some configurations name a window that their type never builds into a mask.
+    return window if hasattr(sys.modules[type(module).__module__], "create_sliding_window_causal_mask") else None
 
 
 @cache
@@ -248,12 +272,13 @@ def query_chunks(query: Tensor, context: int) -> list[tuple[int, int]]:
 def attend_block(
     query: Tensor, key: Tensor, value: Tensor, context: int, rule: AttentionRule, kept: list[Tensor] | None = None
 ) -> Tensor:
-    """query [N, K, G, L, D], key and value [N, K, context + L, D] -> [N, K, G, L, D], chunk by chunk of queries.
+    """query [N, K, G, L, D], key [N, K, context + L, D], value [.., V] -> [N, K, G, L, V], chunk by chunk of queries.
 
     The chunks' probabilities [N, K, G · l, S] are put into `kept`.
     """
-    rows, key_heads, group, length, width = query.shape
-    result = torch.empty_like(query, memory_format=torch.contiguous_format)
+    rows, key_heads, group, length, _ = query.shape
+    width = value.shape[-1]
+    result = torch.empty((*query.shape[:-1], width), dtype=query.dtype, device=query.device)
     query = query * rule.scale
     for first, last in query_chunks(query, context):
         seen = context + last
@@ -274,7 +299,7 @@ class _PackedAttention(torch.autograd.Function):
     def forward(  # type: ignore[override]
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, blocks: list[Block], rule: AttentionRule
     ) -> Tensor:
-        result = torch.empty(query.shape, dtype=query.dtype, device=query.device)
+        result = torch.empty((*query.shape[:2], value.shape[2]), dtype=query.dtype, device=query.device)
         keeping = any(ctx.needs_input_grad[:3])
         kept: list[list[Tensor]] = []
         for block in blocks:
@@ -296,7 +321,9 @@ class _PackedAttention(torch.autograd.Function):
         query, key, value, result, *saved = ctx.saved_tensors
         kept = [[saved.pop(0) for _ in range(number)] for number in ctx.num_kept]
         grad_query = torch.empty_like(query, memory_format=torch.contiguous_format)
-        grad_key, grad_value = (torch.empty(key.shape, dtype=torch.float32, device=key.device) for _ in range(2))
+        grad_key, grad_value = (
+            torch.empty(each.shape, dtype=torch.float32, device=key.device) for each in (key, value)
+        )
         # Blocks with less context first: what a prefix gets from the rows behind it is added to its own share.
         blocks = sorted(zip(ctx.blocks, kept, strict=True), key=lambda pair: pair[0].context_tokens)
         for block, probabilities in blocks:
@@ -333,7 +360,9 @@ def _backward_block(
     inner = (grads * query_groups(result, block, key_heads)).sum(-1, keepdim=True, dtype=torch.float32).to(grads.dtype)
     rows, _, group, length, width = queries.shape
     query_out = torch.empty(queries.shape, dtype=query.dtype, device=query.device)
-    key_out, value_out = (torch.zeros(keys.shape, dtype=torch.float32, device=key.device) for _ in range(2))
+    key_out, value_out = (
+        torch.zeros(each.shape, dtype=torch.float32, device=key.device) for each in (keys, values)
+    )
     for number, (first, last) in enumerate(query_chunks(queries, context)):
         seen = context + last
         chunk = slice(first, last)

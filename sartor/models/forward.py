@@ -1,5 +1,6 @@
 """A causal language model of transformers as we compute it: packed attention, fused layers, one forward pass."""
 
+import inspect
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from sartor.base.errors import UsageError
-from sartor.models.attention import IMPLEMENTATION, Layout, register
+from sartor.models.attention import IMPLEMENTATION, OTHER_MODEL_HINT, Layout, register
 from sartor.models.fused import fuse
 from sartor.models.hub import load_model
 
@@ -30,7 +31,7 @@ def use_packed_attention(model: PreTrainedModel) -> PreTrainedModel:
         raise UsageError(
             f"models of the type {model.config.model_type} cannot be computed here: {hindrance}",
             where=model.config.name_or_path or None,
-            hint="choose a model such as Llama, Qwen3, Gemma 3 or Mistral, whose layers are attention and MLP",
+            hint=OTHER_MODEL_HINT,
         )
     return fuse(model)
 
@@ -48,6 +49,8 @@ def _not_computed_here(model: PreTrainedModel) -> str | None:
         return f"it has layers of the kind {others[0]}"
     if any(name.endswith(".sinks") for name, _ in model.named_parameters()):
         return "it has attention sinks"
+    if model.base_model is model or "position_ids" not in inspect.signature(model.base_model.forward).parameters:
+        return "it cannot be told where in its own row a token stands"
     return None
 
 

@@ -22,6 +22,7 @@ from sartor.models.gguf_names import ARCHITECTURES, ROPE_FACTORS, Architecture, 
 from sartor.models.gguf_tokenizer import SPLITS, TokenizerFields, build_tokenizer
 
 ROPE_KEY = "sartor.rope_parameters"  # the file's own keys hold their result only
+WITHOUT_BOS = "{% set bos_token = '' %}"  # what the writer puts before a template, and is no part of it
 SPECIAL_KEYS = {"bos": "bos_token_id", "eos": "eos_token_id", "pad": "padding_token_id", "unk": "unknown_token_id"}
 
 
@@ -88,6 +89,7 @@ class _Stored:
         def field(name: str, default: Any = None) -> Any:
             return self.fields.get(f"tokenizer.ggml.{name}", default)
 
+        template = self.fields.get("tokenizer.chat_template")
         return TokenizerFields(
             pre=field("pre"),
             tokens=field("tokens"),
@@ -96,7 +98,7 @@ class _Stored:
             special_ids=self.special_ids(),
             add_bos=field("add_bos_token", False),
             add_eos=field("add_eos_token", False),
-            template=self.fields.get("tokenizer.chat_template"),
+            template=None if template is None else str(template).removeprefix(WITHOUT_BOS),
         )
 
     def special_ids(self) -> dict[str, int]:

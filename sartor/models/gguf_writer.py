@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from sartor.base.errors import UsageError
 from sartor.models.export import head_is_tied
-from sartor.models.gguf_folder import ROPE_KEY, SPECIAL_KEYS, rope_factors
+from sartor.models.gguf_folder import ROPE_KEY, SPECIAL_KEYS, WITHOUT_BOS, rope_factors
 from sartor.models.gguf_names import FAMILIES, ROPE_FACTORS, Architecture, gguf_name, interleaved_rotary, rotary_heads
 from sartor.models.gguf_tokenizer import OTHER_FORMAT_HINT, TokenizerFields
 
@@ -134,7 +134,13 @@ def _add_tokenizer(writer: gguf.GGUFWriter, tokenizer: TokenizerFields, about: A
         writer.add_eot_token_id(about.end_of_turn)
     writer.add_add_bos_token(tokenizer.add_bos)
     writer.add_add_eos_token(tokenizer.add_eos)
-    writer.add_chat_template(about.template)
+    writer.add_chat_template(_template(tokenizer, about.template))
+
+
+def _template(tokenizer: TokenizerFields, template: str) -> str:
+    """Where a file names no beginning of a text, llama.cpp takes token 11 of vocabularies of this kind for it and hands
+    it to the template, which here stands for nothing."""
+    return template if "bos" in tokenizer.special_ids or "bos_token" not in template else WITHOUT_BOS + template
 
 
 def _named_tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:

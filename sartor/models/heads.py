@@ -32,7 +32,7 @@ class Head:
 
     @staticmethod
     def of(model: PreTrainedModel) -> "Head":
-        config = model.config
+        config: Any = model.config.get_text_config()  # of a model that sees as well, the part that writes
         scale = 1.0 / getattr(config, "logits_scaling", 1.0) * getattr(config, "logit_scale", 1.0)
         return Head(model.get_output_embeddings().weight, scale, getattr(config, "final_logit_softcapping", None))
 

@@ -16,7 +16,7 @@ import transformers
 from huggingface_hub import errors as hub_errors
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from sartor.base.console import say
 from sartor.base.errors import DataError, SartorError, UsageError
@@ -27,6 +27,7 @@ UNWANTED_FILES = ["onnx/*", "original/*", "openvino/*", "consolidated*.safetenso
 PICKLE_ENDINGS = {".bin", ".pt", ".pth", ".ckpt", ".pkl"}
 HTTP_ERROR: type[Exception] = hub_errors.HfHubHTTPError.__bases__[0]  # httpx or, in newer versions, httpx2
 DAMAGED_HINT = "fetch or copy the model again: a file is damaged or missing"
+TOKENIZER_HINT = "fetch or copy it again if a file is damaged or missing; it may also need newer `tokenizers`"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 
@@ -119,9 +120,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     with _quiet_transformers():
         try:
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:  # `tokenizers` raises bare ones for what its version does not know
             raise DataError(
-                f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder), hint=DAMAGED_HINT
+                f"the tokenizer cannot be loaded: {_first_line(error)}", where=str(folder), hint=TOKENIZER_HINT
             ) from error
 
 
@@ -134,6 +135,8 @@ def lasting_name(model: str) -> str:
 def context_tokens(folder: Path) -> int:
     """How many tokens the model in `folder` was made to read, by its config.json; DataError when that does not say."""
     settings = _read_json(folder / "config.json")
+    if isinstance(settings.get("text_config"), dict):  # of which a file says only what is unlike its type's own values
+        settings = _text_settings(folder)
     for key in ("max_position_embeddings", "n_positions"):
         if isinstance(settings.get(key), int):
             return int(settings[key])
@@ -142,6 +145,18 @@ def context_tokens(folder: Path) -> int:
         where=f"{folder / 'config.json'}, max_position_embeddings",
         hint="add the number from the model's description",
     )
+
+
+def _text_settings(folder: Path) -> dict[str, Any]:
+    """The settings of the part that writes, of a model that sees or hears as well."""
+    with _quiet_transformers():
+        try:
+            config: Any = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"this configuration cannot be read: {_first_line(error)}", where=str(folder), hint=DAMAGED_HINT
+            ) from error
+    return dict(config.get_text_config().to_dict())
 
 
 def _locate_folder(name: str, folder: Path) -> ModelLocation:

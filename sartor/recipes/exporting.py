@@ -23,6 +23,7 @@ from sartor.base.durable import Content, format_bytes, publish_folder, require_s
 from sartor.base.errors import UsageError
 from sartor.base.run_folder import require_folder_place
 from sartor.data.chat import ChatFormat
+from sartor.generation.local import context_tokens as tokens_read
 from sartor.models.export import licence_files, model_files, tokenizer_files
 from sartor.models.forward import load_packed
 from sartor.models.gguf_folder import convert_gguf
@@ -179,7 +180,7 @@ def write(form: Format, storage: Storage, source: Source, probe: Probe, new: Pat
 
 
 def _readable(form: Format, model: PreTrainedModel) -> int:
-    return readable_tokens(model.config) if form == "gguf" else int(model.config.max_position_embeddings)
+    return readable_tokens(model.config) if form == "gguf" else tokens_read(model)
 
 
 def _open(folder: Path, adapter: Path | None) -> tuple[PreTrainedModel, ChatFormat]:

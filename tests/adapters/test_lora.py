@@ -108,6 +108,24 @@ def test_dropout_is_off_in_evaluation_and_scaled_in_training() -> None:
     assert all(layer.lora_A.grad is not None for layer in lora_layers(model).values())
 
 
+@pytest.mark.parametrize("beginning", [True, "gaussian", "orthogonal", "mica", "pissa", "olora"])
+def test_an_adapter_says_what_it_says_in_peft_or_is_refused(beginning: str | bool, tmp_path: Path) -> None:
+    """Some ways to begin change the base when the adapter is put on it, which is in none of the adapter's files."""
+    settings = LoraConfig(
+        r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], init_lora_weights=beginning, task_type="CAUSAL_LM"
+    )
+    theirs = get_peft_model(tiny_models.model(), settings).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = tiny_models.model()
+    if beginning in ("pissa", "olora"):
+        with pytest.raises(DataError, match=f"began as {beginning}"):
+            load_adapter(ours, tmp_path)
+        return
+    load_adapter(ours, tmp_path)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(IDS).logits, theirs(IDS).logits, rtol=1e-5, atol=1e-5)
+
+
 def test_an_adapter_for_another_model_is_refused(tmp_path: Path) -> None:
     settings = LoraSettings(rank=4)
     folder = save(trained("llama", settings), settings, tmp_path / "adapter")
@@ -122,7 +140,13 @@ def test_unknown_targets_are_named() -> None:
         add_lora(tiny_models.model("llama"), LoraSettings(targets=("qproj", "v_proj")))
 
 
-@pytest.mark.parametrize("other", [{"peft_type": "IA3"}, {"bias": "all"}, {"rank_pattern": {"q_proj": 2}}])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"peft_type": "IA3"}, {"bias": "all"}, {"rank_pattern": {"q_proj": 2}}, {"init_lora_weights": "pissa_niter_4"},
+        {"init_lora_weights": "olora"}, {"init_lora_weights": "loftq"},
+    ],
+)  # fmt: skip
 def test_adapters_we_cannot_compute_are_refused(other: dict[str, object], tmp_path: Path) -> None:
     raw = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj"]}
     (tmp_path / "adapter_config.json").write_text(json.dumps(raw))

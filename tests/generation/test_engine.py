@@ -6,11 +6,11 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from sartor.base.errors import DataError
+from sartor.base.errors import DataError, UsageError
 from sartor.generation.engine import Engine
 from sartor.generation.protocol import Sampling
 from sartor.models.forward import use_packed_attention
-from tests import tiny_models
+from tests import odd_models, tiny_models
 
 NEW = 12
 
@@ -69,6 +69,31 @@ def test_greedy_tokens_and_log_probs_equal_transformers(family: str, shared: int
     ):
         assert tokens == want_tokens
         torch.testing.assert_close(torch.tensor(log_probs), torch.tensor(want_log_probs), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "gemma4", "gemma4_text", "gpt_bigcode", "deepseek_v3", "exaone4"])
+@pytest.mark.parametrize("shared", [0, 11])
+@pytest.mark.parametrize("live", [False, True])
+def test_keys_and_values_of_every_size_are_kept(kind: str, shared: int, live: bool) -> None:
+    """Layers that differ, one key head for all queries, values narrower than keys."""
+    model = odd_models.model(kind)
+    given = prompts([3, 17, 8, 30], shared)
+    expected = []
+    for prompt in given:
+        said = list(prompt)
+        for _ in range(6):
+            with torch.no_grad():
+                said.append(int(model(input_ids=torch.tensor([said]), use_cache=False).logits[0, -1].argmax()))
+        expected.append(said[len(prompt) :])
+    engine = engine_for(model, max_rows=3, live=live)
+    engine.share(given[0][:shared])
+    assert [tokens for tokens, _ in run(engine, given, Sampling(6))] == expected
+
+
+@pytest.mark.parametrize("kind", ["doge", "stablelm"])
+def test_a_model_that_cannot_be_computed_is_refused_when_it_is_opened(kind: str) -> None:
+    with pytest.raises(UsageError, match="cannot be computed here"):
+        engine_for(odd_models.model(kind))
 
 
 def test_rows_leave_at_the_end_token_and_others_go_on() -> None:

@@ -13,7 +13,7 @@ from sartor.generation.local import LocalModel, common_prefix
 from sartor.generation.protocol import Sampling
 from sartor.models.forward import use_packed_attention
 from sartor.models.hub import ModelLocation
-from tests import tiny_folders, tiny_models
+from tests import odd_models, tiny_folders, tiny_models
 
 
 def ask(text: str) -> list[dict[str, str]]:
@@ -22,6 +22,15 @@ def ask(text: str) -> list[dict[str, str]]:
 
 def local(template: str = "chatml") -> LocalModel:
     return LocalModel(use_packed_attention(tiny_models.model(seed=2)), ChatFormat(tiny_models.tokenizer(template)))
+
+
+def test_a_model_that_sees_as_well_is_opened_and_answers(tmp_path: Path) -> None:
+    odd_models.model("gemma3").save_pretrained(tmp_path)
+    tiny_models.tokenizer().save_pretrained(tmp_path)
+    opened = LocalModel.open(ModelLocation("gemma3", tmp_path), torch.float32)
+    assert opened.engine.max_context_tokens == 256
+    (reply,) = opened.generate([ask("the cat")], Sampling(4))
+    assert reply.error is None and reply.completion_tokens > 0
 
 
 def test_a_prompt_that_is_too_long_is_an_error_of_its_own_reply() -> None:

@@ -1,13 +1,16 @@
-"""Models that packed rows, or a head of one matrix, would compute wrongly are refused when they are made ready."""
+"""A model is computed as transformers computes it, or refused: what packed rows, or a head of one matrix, would get
+wrong when it is made ready, the rest by the first layer that is run."""
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, BloomConfig, GptOssConfig, Lfm2Config, PhiConfig
 
 from sartor.base.errors import UsageError
+from sartor.data.packing import pack
 from sartor.models.attention import packed_attention
 from sartor.models.forward import use_packed_attention
-from tests import tiny_models
+from sartor.train.log_probs import batch_log_probs
+from tests import odd_models, tiny_models
 
 SIZES = {
     "vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -28,6 +31,50 @@ REFUSED = {
         "gpt_oss cannot be computed here: it has attention sinks",
     ),
 }
+EQUAL = (
+    "exaone4", "phimoe", "gemma3", "gemma4", "gemma4_text", "gpt_bigcode", "deepseek_v2", "deepseek_v3",
+    "glm4_moe_lite", "youtu", "minicpm3",
+)  # fmt: skip
+NOT_PLACED = ("bart", "marian", "xlstm")  # decoders that count tokens for themselves, and a recurrent one
+STOPPED = {"doge": "attention masks of their own", "stablelm": "how rows are packed", "nemotron": "how rows are packed"}
+ROWS = tiny_models.rows([9, 14, 5], shared=10)
+
+
+@pytest.mark.parametrize("kind", EQUAL)
+def test_types_that_are_unlike_the_usual_ones_say_what_transformers_says(kind: str) -> None:
+    """With windows shorter than the rows, in some layers only."""
+    model = odd_models.model(kind)
+    expected = tiny_models.reference_log_probs(model, ROWS)
+    use_packed_attention(model)
+    torch.testing.assert_close(batch_log_probs(model, pack(ROWS)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", NOT_PLACED)
+def test_rows_behind_others_are_not_computed_without_their_positions(kind: str) -> None:
+    with pytest.raises(UsageError, match=f"{kind} cannot be computed here: it cannot be told where"):
+        use_packed_attention(odd_models.model(kind))
+
+
+@pytest.mark.parametrize("kind", list(STOPPED))
+def test_layers_that_look_at_more_or_are_told_less_stop(kind: str) -> None:
+    model = use_packed_attention(odd_models.model(kind))
+    with pytest.raises(UsageError, match=STOPPED[kind]):
+        batch_log_probs(model, pack(ROWS))
+
+
+def test_values_narrower_than_queries_have_the_gradient_of_plain_autograd() -> None:
+    gradients = []
+    for ready in (lambda model: model, use_packed_attention):
+        model = ready(odd_models.model("minicpm3"))
+        model.base_model.layers[0].self_attn.requires_grad_(True)
+        if model.config._attn_implementation == "eager":
+            tiny_models.reference_log_probs(model, ROWS).sum().backward()
+        else:
+            batch_log_probs(model, pack(ROWS)).sum().backward()
+        gradients.append({name: each.grad for name, each in model.named_parameters() if each.grad is not None})
+    assert len(gradients[0]) > 3 and gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", list(REFUSED))

@@ -9,6 +9,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from jinja2 import Environment
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import AutoModelForCausalLM, GgufConfig, PreTrainedModel, PreTrainedTokenizerFast
 
@@ -138,6 +139,22 @@ def test_the_file_says_what_it_is_and_how_a_turn_ends(tmp_path: Path) -> None:
     assert fields["tokenizer.ggml.bos_token_id"] == 1 and fields["tokenizer.ggml.add_bos_token"] is False
     same = fields_of(write(tmp_path / "y.gguf", tiny("llama"), about=replace(ABOUT, end_of_turn=0)))
     assert "tokenizer.ggml.eot_token_id" not in same
+
+
+def test_a_template_is_given_no_beginning_of_text_where_there_is_none(tmp_path: Path) -> None:
+    """llama.cpp would take token 11 for it."""
+    template = "{{ bos_token }}{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    tokenizer = tiny_models.tokenizer("chatml")
+    fields = tokenizer_fields(tokenizer, tiny_models.VOCABULARY)
+    write_gguf(tmp_path / "x.gguf", tiny("llama"), fields, "f32", replace(ABOUT, template=template))
+    written = fields_of(tmp_path / "x.gguf")
+    assert "tokenizer.ggml.bos_token_id" not in written
+    asked = Environment().from_string(written["tokenizer.chat_template"])
+    assert asked.render(messages=[{"content": "hi"}], bos_token=",") == "hi"
+    read_back(tmp_path / "x.gguf", tmp_path / "a")
+    assert (tmp_path / "a" / "chat_template.jinja").read_text() == template
+    with_one = fields_of(write(tmp_path / "y.gguf", tiny("llama"), about=replace(ABOUT, template=template)))
+    assert with_one["tokenizer.chat_template"] == template
 
 
 def test_a_sliding_window_bounds_the_context_that_is_promised(tmp_path: Path) -> None:

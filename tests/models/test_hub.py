@@ -7,12 +7,20 @@ import sys
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import Gemma3TextConfig, LlamaConfig, LlamaForCausalLM
 
 from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.models import hub
 from sartor.models.gguf_folder import convert_gguf
-from sartor.models.hub import ModelLocation, lasting_name, load_model, load_tokenizer, locate, resolve
+from sartor.models.hub import (
+    ModelLocation,
+    context_tokens,
+    lasting_name,
+    load_model,
+    load_tokenizer,
+    locate,
+    resolve,
+)
 
 
 @pytest.fixture
@@ -167,6 +175,25 @@ def test_a_damaged_tokenizer_is_a_data_error(model):
     (model / "tokenizer.json").write_text("{")
     with pytest.raises(DataError, match="tokenizer cannot be loaded"):
         load_tokenizer(model)
+
+
+def test_a_tokenizer_of_a_later_version_is_a_data_error(model):
+    settings = json.loads((model / "tokenizer.json").read_text())
+    put_json(model / "tokenizer.json", settings | {"model": {"type": "Unheard"}})
+    with pytest.raises(DataError, match="tokenizer cannot be loaded") as caught:
+        load_tokenizer(model)
+    assert "newer" in str(caught.value)
+
+
+def test_what_a_model_reads_is_found_beside_what_it_sees_also_where_it_is_its_types_own(model):
+    assert context_tokens(model) == json.loads((model / "config.json").read_text())["max_position_embeddings"]
+    put_json(model / "config.json", {"model_type": "gemma3", "text_config": {"max_position_embeddings": 99}})
+    assert context_tokens(model) == 99
+    put_json(model / "config.json", {"model_type": "gemma3", "text_config": {"hidden_size": 32}})
+    assert context_tokens(model) == Gemma3TextConfig().max_position_embeddings
+    put_json(model / "config.json", {"model_type": "llama"})
+    with pytest.raises(DataError, match="does not say how many tokens"):
+        context_tokens(model)
 
 
 @pytest.mark.parametrize("offline", ["0", "1"])

@@ -21,7 +21,7 @@ from sartor.recipes.export import ExportConfig, ExportResult, run
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
 from sartor.retrieval.path import PathConfig
-from tests import tiny_folders, tiny_models
+from tests import odd_models, tiny_folders, tiny_models
 
 IDS = torch.arange(10, 60)[None]
 ROWS = [{"question": f"the colour of {n * 7919}", "answer": ("red", "green", "blue")[n % 3]} for n in range(30)]
@@ -90,6 +90,18 @@ def test_a_plain_model_is_compared_on_built_in_conversations(form: str, base: Pa
     result = export(base, tmp_path / "out", form)
     assert result.rescoring.source == "built-in conversations" and result.rescoring.adapter_effect is None
     assert result.rescoring.largest_difference == 0 and result.rescoring.tokens > 500
+
+
+def test_a_model_that_sees_as_well_is_exported(tmp_path: Path) -> None:
+    model = odd_models.model("gemma3")
+    model.config.text_config.max_position_embeddings = 4096
+    model.save_pretrained(tmp_path / "base")
+    tiny_models.tokenizer().save_pretrained(tmp_path / "base")
+    result = export(tmp_path / "base", tmp_path / "out")
+    assert result.rescoring.sentence()
+    with torch.no_grad():
+        written = load_model(tmp_path / "out", torch.float32, "eager")
+        assert torch.equal(written(IDS).logits, model(IDS).logits)
 
 
 def test_rows_that_are_gone_are_told_of(tuned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
