@@ -1,14 +1,12 @@
 """The most memory each phase of a piece of work took: the process's resident set, or what torch holds on a GPU."""
 
 import contextlib
-import re
 from pathlib import Path
 
 import torch
 
-from sartor.base.device import peak_rss_bytes
+from sartor.base.device import peak_rss_bytes, status_bytes
 
-STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"  # proc(5): sets the high-water mark back to the present size
 
@@ -36,12 +34,12 @@ class PeakMemory:
         """What is held at this moment."""
         if self.device.type == "cuda":
             return torch.cuda.memory_allocated(self.device)
-        return _status_bytes("VmRSS") or peak_rss_bytes()
+        return status_bytes("VmRSS") or peak_rss_bytes()
 
     def _peak(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        return _status_bytes("VmHWM") or peak_rss_bytes()
+        return peak_rss_bytes()
 
     def _reset(self) -> None:
         if self.device.type == "cuda":
@@ -49,11 +47,3 @@ class PeakMemory:
             return
         with contextlib.suppress(OSError):  # not Linux, or not allowed: peaks are of everything so far, as promised
             CLEAR.write_text(RESET_PEAK)
-
-
-def _status_bytes(name: str) -> int | None:
-    try:
-        found = re.search(rf"^{name}:\s*(\d+) kB", STATUS.read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return int(found[1]) * 1024 if found else None

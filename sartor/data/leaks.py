@@ -1,8 +1,8 @@
 """Test questions that also stand among the rows to learn from, word for word or nearly.
 
-Two questions are the same when they are equal once case, punctuation and spacing are taken away, and nearly
-the same when their character 5-grams have a Jaccard similarity of at least 0.8: one letter changed in fifty
-(41 of 51 grams) is still above, another name in the same sentence is below.
+Two questions are the same when they are equal once case, spacing and the marks of sentences and quotations are taken
+away (`task_rows.normalised`), and nearly the same when their character 5-grams have a Jaccard similarity of at least
+0.8: one letter changed in fifty (41 of 51 grams) is still above, another name in the same sentence is below.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,9 +1,10 @@
 """The rows of a task file: questions with their accepted answers, checked one by one."""
 
+import functools
 import hashlib
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from sartor.data.turns import check_ends, kind_of, message, named, text_in, turn
 
 KNOWN_KEYS = ("question", "messages", "answer", "group", "evidence", "id")
 AnswerCheck = Callable[[Sequence[str], str], None]
+LAST_SIGN = 0x20000  # no combining mark but the selectors of variants, and no symbol, is assigned above it
+ONE_HYPHEN = dict.fromkeys(map(ord, "\N{HYPHEN}\N{MINUS SIGN}\N{EN DASH}"), "-")
 
 
 def read_task_rows(path: Path, split: str, check_answers: AnswerCheck) -> list[Row]:
@@ -37,17 +40,56 @@ def read_task_rows(path: Path, split: str, check_answers: AnswerCheck) -> list[R
 
 
 def normalised(text: str) -> str:
-    """Case folded words with one space between them (Unicode NFKC): punctuation and spacing do not count.
+    """Case folded words, numbers and signs with one space between them (Unicode NFKC); spacing does not count.
 
-    A text without letters or digits is itself, case folded.
+    The marks of sentences and quotations do not count either. What changes a meaning does: the signs of sums and
+    comparisons, currencies and pictures, brackets beside them, and the mark in 1.5 or 12:30. Accents and vowel signs
+    belong to their words. A text with nothing that counts is itself, case folded.
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
+    folded = unicodedata.normalize("NFKC", text).casefold().translate(ONE_HYPHEN)
+    return " ".join(_what_counts(folded.isascii()).findall(folded)) or " ".join(folded.split())
 
 
 def normalised_question(messages: Conversation) -> str:
     """All turns of the question, so that two dialogues that end alike are not the same question."""
     return "\n".join(normalised(turn["content"]) for turn in messages)
+
+
+@functools.cache
+def _what_counts(in_ascii: bool) -> re.Pattern[str]:
+    """Words, numbers and signs of a text that is normalised; for one in ASCII alone, which is faster."""
+    characters = [chr(code) for code in range(128 if in_ascii else LAST_SIGN)]
+    kinds = {each: unicodedata.category(each) for each in characters}
+    marks = _in_class(each for each in characters if kinds[each][0] == "M")
+    signs = _in_class(each for each in characters if kinds[each] in ("Sm", "Sc", "So") and each != "|")
+    operator = r"[+*/<>=^-]"
+    return re.compile(
+        rf"""
+        \d+(?:[.,:]\d+)*[\w{marks}]*|[^\W\d][\w{marks}]*
+        |(?![\s,;:!?'"])(?:  # so that most of what does not count is not looked at any further
+            [{signs}^/%&@\\]
+            |(?<!\w)\.(?=\d)                                                # .5
+            |(?<=\d)-(?=\d)|(?<=\S[ ])-(?=[ ]\S)|(?<![\w-])-(?=[\w.(])      # no hyphen in a word
+            |(?<=[\w)])\*+(?=[\w(])|(?<=\S[ ])\*+(?=[ ]\S)|(?<=\))\*+(?=\S) # not around words that stand out
+            |(?<=\w)\#|\#(?=\d)                                             # no heading
+            |(?<=[\w)])\|(?=[\w(-])                                         # no column of a table
+            |[(\[](?=[\d+.(-])|(?<={operator})[(\[]|(?<={operator}[ ])[(\[]
+            |(?<=\d)[)\]]|[)\]](?=[ ]?{operator})
+        )
+        """,
+        re.VERBOSE,
+    )
+
+
+def _in_class(characters: Iterable[str]) -> str:
+    """Ascending characters as they stand in a class of a regular expression: by ranges, which are found sooner."""
+    ranges: list[list[int]] = []
+    for code in map(ord, characters):
+        if ranges and ranges[-1][1] == code - 1:
+            ranges[-1][1] = code
+        else:
+            ranges.append([code, code])
+    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in ranges)
 
 
 def _row(raw: dict[str, Any], place: str, default_id: str) -> Row:

@@ -1,12 +1,12 @@
 """`sartor prepare`: a folder of documents cleaned step by step, every document accounted for."""
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sartor.base.errors import UsageError
+from sartor.base.machine import num_threads
 from sartor.recipes.prepare_settings import PrepareConfig
 
 
@@ -28,14 +28,14 @@ def run(config: PrepareConfig) -> PrepareResult:
     from sartor.data.pipeline.engine import Engine
     from sartor.data.pipeline.run import finish, prepare_documents
     from sartor.recipes.prepare_report import record_of, write_report
-    from sartor.recipes.prepare_steps import plan_of
+    from sartor.recipes.prepare_steps import looked_for, plan_of
 
     source, out = folders(config)
     started = time.monotonic()
     plan = plan_of(config, source, out)
     engine = Engine(config.engine, num_processes(config))
     account = prepare_documents(plan, out, engine, config.on_bad_shard)
-    record = record_of(account, plan.settings)
+    record = record_of(account, plan.settings, looked_for(plan.before.steps()))
     write_report(record, out)
     finish(out)
     return PrepareResult(out, record, time.monotonic() - started, dict(account.seconds))
@@ -52,5 +52,5 @@ def folders(config: PrepareConfig) -> tuple[Path, Path]:
 
 
 def num_processes(config: PrepareConfig) -> int:
-    """Processes that work at once, one a core unless told otherwise."""
-    return config.processes or os.cpu_count() or 1
+    """Processes that work at once, one a core that this one may use unless told otherwise."""
+    return config.processes or num_threads()

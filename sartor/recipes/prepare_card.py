@@ -32,6 +32,10 @@ def data_card(record: Mapping[str, Any]) -> str:
     for step in record["steps"]:
         reasons = ", ".join(f"{_cell(reason)} {number:,}" for reason, number in step["dropped"].items())
         lines.append(f"| {step['name']} | {step['documents']:,} | {step['documents'] - step['kept']:,} | {reasons} |")
+    if record["test_texts"]:
+        lines += ["", "## Test texts looked for", "", "| task | looked for | too short for that |", "|---|---:|---:|"]
+    for task, counts in record["test_texts"].items():
+        lines.append(f"| {_cell(task)} | {counts['searched']:,} | {counts['unsearched']:,} |")
     lines += ["", "## Settings", ""]
     lines += [f"- {name}: {_cell(plain(value)) or '—'}" for name, value in record["settings"].items()]
     return "\n".join(lines) + "\n"

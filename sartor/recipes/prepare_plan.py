@@ -1,12 +1,12 @@
 """`sartor prepare --dry-run`: what will be done and what it will take, from a small copy of the run."""
 
-import resource
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from sartor.base.console import format_seconds
 from sartor.base.durable import format_bytes
+from sartor.base.machine import peak_rss_bytes, peak_rss_of_a_child_bytes
 from sartor.recipes.prepare import folders, num_processes
 from sartor.recipes.prepare_settings import PrepareConfig
 
@@ -56,8 +56,6 @@ def run(config: PrepareConfig) -> PreparePlan:
         disk = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     share = whole.num_bytes / max(sample.num_bytes, 1)
     at_once = min(processes, max(len(whole.files), 1))
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    kibibytes += at_once * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     return PreparePlan(
         documents=whole.num_documents,
         text_bytes=whole.num_bytes,
@@ -67,6 +65,6 @@ def run(config: PrepareConfig) -> PreparePlan:
         sampled_documents=sample.num_documents,
         kept_share=account.kept / max(account.given, 1),
         seconds=account.seconds.total() * share / at_once,
-        memory_bytes=kibibytes * 1024,
+        memory_bytes=peak_rss_bytes() + at_once * peak_rss_of_a_child_bytes(),
         disk_bytes=round(disk * share),
     )

@@ -6,11 +6,13 @@ documents prepared in the same way have the same report.
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from sartor import __version__
 from sartor.base.durable import replace_file, replace_json
+from sartor.data.decontamination.step import Searched
 from sartor.data.pipeline.run import Account
 from sartor.recipes.prepare_card import data_card
 from sartor.recipes.prepare_charts import count_chart, length_chart, step_chart
@@ -21,8 +23,8 @@ RECORD_FILE, PAGE_FILE, CARD_FILE = "report.json", "report.html", "README.md"
 TEMPLATE = Path(__file__).with_name("prepare_report.html.jinja")
 
 
-def record_of(account: Account, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The counts as JSON values."""
+def record_of(account: Account, settings: Mapping[str, Any], looked_for: Mapping[str, Searched]) -> dict[str, Any]:
+    """The counts as JSON values. `looked_for` counts the test texts of each task that the documents may not hold."""
     steps = [
         {
             "name": name,
@@ -49,6 +51,7 @@ def record_of(account: Account, settings: Mapping[str, Any]) -> dict[str, Any]:
             "written": account.written,
         },
         "steps": steps,
+        "test_texts": {task: asdict(counts) for task, counts in looked_for.items()},
         "before": account.before.as_dict(),
         "after": account.after.as_dict(),
         "problems": account.problems,

@@ -2,19 +2,20 @@
 then what mends a text, then what judges it, then duplicates among what is left, and last what must see final texts."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from sartor.base.configuration import Layer, build
+from sartor.base.console import warn
 from sartor.base.durable import file_sha256
 from sartor.base.errors import DataError, UsageError
 from sartor.data.decontamination.held_out import held_out_texts
-from sartor.data.decontamination.step import Decontaminate, Decontamination
+from sartor.data.decontamination.step import Decontaminate, Decontamination, Searched
 from sartor.data.document_folder import DocumentFolder, DocumentWriter
-from sartor.data.duplicates.signatures import EVERYTHING, ExactDuplicates, NearDuplicates, Rule
+from sartor.data.duplicates.signatures import EVERYTHING, SOURCE_GROUP, ExactDuplicates, NearDuplicates, Rule
 from sartor.data.duplicates.verify import Verification
 from sartor.data.filters.language import Language
 from sartor.data.filters.main_text import MainText
@@ -82,9 +83,23 @@ def plan_of(config: PrepareConfig, source: Path, out: Path) -> Plan:
     examples = placed.quality_examples
     begin = None if examples is None else partial(prepare_quality.make_classifier, examples, documents)
     before, after = Filters(placed, out), Finish(placed, out)
-    for cleaning in (before, after):
-        cleaning.steps()  # what is wrong with them is said before the work begins
+    steps = [step for cleaning in (before, after) for step in cleaning.steps()]  # what is wrong is said before the work
+    _warn_of_unsearched(steps)
     return Plan(documents, _settings(config), before, after, search_of(config), begin)
+
+
+def looked_for(steps: Iterable[Step]) -> dict[str, Searched]:
+    """By task, the test texts that a step looks for in the documents."""
+    return {task: counts for step in steps if isinstance(step, Decontaminate) for task, counts in step.by_task.items()}
+
+
+def _warn_of_unsearched(steps: Sequence[Step]) -> None:
+    for task, counts in looked_for(steps).items():
+        if counts.unsearched:
+            warn(
+                f"{counts.unsearched:,} of {counts.searched + counts.unsearched:,} test texts of {task} are too short "
+                "to be looked for: documents that hold them are kept (decontamination_rule: least_words in --config)"
+            )
 
 
 def open_source(source: Path) -> DocumentFolder:
@@ -131,7 +146,8 @@ def _settings(config: PrepareConfig) -> dict[str, Any]:
     for name in FILES:
         if (path := getattr(config, name)) is not None:
             settings[name] = f"{path.name} ({_content(path)})"
-    settings["decontaminate"] = [f"{Path(task).name} ({_held_out(task)})" for task in config.decontaminate]
+    answers = bool(config.decontaminate) and _decontamination(config).answers
+    settings["decontaminate"] = [f"{Path(task).name} ({_held_out(task, answers)})" for task in config.decontaminate]
     return settings
 
 
@@ -149,9 +165,14 @@ def _content(path: Path) -> str:
         raise DataError(f"cannot be read: {error.strerror}", where=str(path), hint="check the path") from error
 
 
-def _held_out(task: str) -> str:
+def _decontamination(config: PrepareConfig) -> Decontamination:
+    tasks = {"tasks": tuple(config.decontaminate)}
+    return build(Decontamination, Layer(config.decontamination_rule), Layer(tasks))
+
+
+def _held_out(task: str, answers: bool) -> str:
     content = hashlib.sha256()
-    for text in held_out_texts(task):
+    for text in held_out_texts(task, answers):
         content.update(f"{text.row}\n{text.text}\n".encode())
     return content.hexdigest()[:FINGERPRINT_DIGITS]
 
@@ -172,8 +193,7 @@ def _filters(config: PrepareConfig, out: Path) -> Sequence[Step]:
     if config.preset != "none":
         steps.append(preset(config.preset, config.thresholds))
     if config.decontaminate:
-        tasks = {"tasks": tuple(config.decontaminate)}
-        steps.append(Decontaminate(build(Decontamination, Layer(config.decontamination_rule), Layer(tasks))))
+        steps.append(Decontaminate(_decontamination(config)))
     if config.quality_examples is not None:
         score = MIN_SCORE if config.quality_min_score is None else config.quality_min_score
         steps.append(Quality(str(out / prepare_quality.FOLDER), score))
@@ -202,4 +222,5 @@ def masked(text: str) -> str:
 
 
 def _scope(scope: Scope) -> str:
-    return EVERYTHING if scope == "all" else scope
+    """Of a source are the pages of one host or the files of one folder: a page's own `source` is its address."""
+    return EVERYTHING if scope == "all" else SOURCE_GROUP

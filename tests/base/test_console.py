@@ -3,7 +3,7 @@
 import pytest
 
 from sartor.base import console
-from sartor.base.console import MARKED_CONTEXT, progress, say_marked
+from sartor.base.console import MARKED_CONTEXT, progress, say, say_marked, warn
 
 
 def test_what_stands_between_marks_is_never_left_out(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,3 +40,9 @@ def test_time_left_counts_only_what_this_command_did_and_is_told_when_that_is_en
         now += 20
         bar.advance(done_now)
     assert line in capsys.readouterr().err
+
+
+def test_colons_around_a_word_or_number_are_no_emoji(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a.jsonl:100: x :bug: [bold]")
+    warn("a.jsonl:100: y")
+    assert capsys.readouterr().err == "a.jsonl:100: x :bug: [bold]\nwarning: a.jsonl:100: y\n"

@@ -16,9 +16,14 @@ def no_gpu(monkeypatch):
 
 @pytest.fixture
 def counters(tmp_path, monkeypatch, no_gpu):
-    """Two packages, the first with a part inside it that must not be counted twice."""
-    for name, value in [("intel-rapl:0", 900), ("intel-rapl:0:0", 5), ("intel-rapl:1", 100)]:
+    """Two packages, the first with a part inside it, and the board that holds them: none may be counted twice."""
+    zones = [
+        ("intel-rapl:0", 900, "package-0"), ("intel-rapl:0:0", 5, "core"), ("intel-rapl:1", 100, "package-1"),
+        ("intel-rapl:2", 700, "psys"),
+    ]  # fmt: skip
+    for name, value, zone in zones:
         (tmp_path / name).mkdir()
+        (tmp_path / name / "name").write_text(f"{zone}\n")
         (tmp_path / name / "energy_uj").write_text(f"{value}\n")
         (tmp_path / name / "max_energy_range_uj").write_text("999\n")
     monkeypatch.setattr(energy, "POWERCAP", tmp_path)
@@ -30,6 +35,7 @@ def test_counters_are_summed_over_packages_and_may_wrap(counters):
         (counters / "intel-rapl:0" / "energy_uj").write_text("50\n")  # wrapped: 150 microjoules
         (counters / "intel-rapl:0:0" / "energy_uj").write_text("900\n")
         (counters / "intel-rapl:1" / "energy_uj").write_text("400\n")
+        (counters / "intel-rapl:2" / "energy_uj").write_text("990\n")
     assert meter.source == "measured"
     assert meter.watt_hours == pytest.approx(450e-6 / 3600)
 

@@ -105,3 +105,12 @@ def test_listeners_hear_a_record_once_it_is_written(tmp_path):
         log.rewind(0)
         log.append({"step": 2})
     assert heard == [({"step": 1, "loss": 0.5}, 1), ({"step": 2}, 2)]
+
+
+def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path):
+    path, note = tmp_path / "metrics.jsonl", "größer \ud83d … \udc80"
+    for step in (1, 2):
+        with MetricsLog(path) as log:
+            log.append({"step": step, "note": note})
+    assert read_metrics(path) == [{"step": 1, "note": note}, {"step": 2, "note": note}]
+    assert "größer" in path.read_text(encoding="utf-8")

@@ -1,7 +1,9 @@
 """Sinks: the record of metrics.jsonl, each step once, whatever happens in between."""
 
 import builtins
+import errno
 import importlib
+import os
 import sys
 import types
 
@@ -148,3 +150,13 @@ def test_mlflow_reads_back_what_was_logged(run, monkeypatch):
     assert stored.data.params["learning_rate"] == "0.001" and stored.info.status == "FINISHED"
     history = client.get_metric_history(stored.info.run_id, "loss")
     assert [(metric.step, metric.value) for metric in history] == [(step, 1.0 / step) for step in range(1, 6)]
+
+
+def test_a_disk_that_fails_to_note_what_was_sent_is_told_once_and_stops_nothing(run, tracker, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sartor.base.sinks.os.replace", full)
+    fed(run, [tracker.sink], range(1, 4))
+    assert [step for step, _ in tracker.logged] == [1, 2, 3]
+    assert " ".join(capsys.readouterr().err.split()).count("steps may be sent twice") == 1

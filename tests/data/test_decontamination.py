@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sartor.base.errors import DataError, SartorError
 from sartor.data.decontamination.held_out import held_out_texts
 from sartor.data.decontamination.index import HeldOutIndex
-from sartor.data.decontamination.step import Decontaminate, Decontamination
+from sartor.data.decontamination.step import Decontaminate, Decontamination, Searched
 from sartor.data.documents import documents_table
 
 LONG = "In which year did the old harbour master of the northern town first refuse to light the lamp?"
@@ -74,7 +74,7 @@ def test_answers_only_when_asked_for(task: Path) -> None:
 
 def test_texts_too_short_are_counted_and_nothing_to_look_for_is_an_error(task: Path) -> None:
     step = Decontaminate(Decontamination(tasks=(str(task),)))
-    assert (step.num_texts, step.num_unsearched) == (2, 1)
+    assert step.by_task == {"Harbour Facts": Searched(2, 1)}
     with pytest.raises(DataError, match="no test text has 50 words"):
         Decontaminate(Decontamination(tasks=(str(task),), gram_words=60, least_words=50))
 
@@ -123,4 +123,4 @@ def test_matches_are_those_of_the_definition(
             assert match is None
         else:
             assert match is not None and match.share == best and match.text == shares.index(best)
-    assert index.num_unsearched == sum(len(text.split()) < least for text in held)
+    assert int((~index.is_searched).sum()) == sum(len(text.split()) < least for text in held)

@@ -62,6 +62,42 @@ def test_case_punctuation_and_spacing_do_not_count(a: str, b: str) -> None:
     assert [leak.similarity for leak in report.exact] == [1.0] and not report.near
 
 
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("What is it?", "what is it"),
+        ("“What”, it said: is (it)!", "what it said is it"),
+        ("12 − 5", "12-5"),
+        ("Is **this** `it`?", "is this it"),
+        ("# A heading\n* and an item | 1,000 |", "a heading and an item 1,000."),
+        ("COVID-19", "covid 19"),
+    ],
+)
+def test_the_marks_of_sentences_and_of_layout_do_not_count(a: str, b: str) -> None:
+    assert normalised(a) == normalised(b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("12 + 5", "12 - 5"), ("x < y", "x > y"), ("C", "C++"), ("C#", "C"), ("-5", "5"), ("x = -y", "x = y"),
+        ("1.5", "15"), (".5", "5"), ("1.5", "1 5"), ("5 %", "5"), ("$5", "€5"), ("(8 - 3) * 2", "8 - 3 * 2"),
+        ("(x+y)^2", "x+y^2"), ("2*(x + y)", "2*x + y"), ("की", "का"), ("What is 😀?", "What is 😢?"),
+    ],
+)  # fmt: skip
+def test_what_changes_a_question_counts(a: str, b: str) -> None:
+    assert normalised(a) != normalised(b)
+    report = find_leaks(rows_of("train", a), rows_of("test", b))
+    assert not report.exact
+
+
+def test_sums_are_as_many_questions_as_are_written() -> None:
+    sums = [f"What is {a} {sign} {b}?" for a in range(10) for b in range(10) for sign in "+-*/"]
+    assert len({normalised(each) for each in sums}) == 400
+    report = find_leaks(rows_of("train", *sums[:300]), rows_of("test", *sums[300:]))
+    assert not report.exact
+
+
 def test_different_questions_are_no_leak() -> None:
     for a, b in [
         ("Who is he?", "Who is she?"),

@@ -1,10 +1,13 @@
 """The bytes of tokens add up to the bytes of the text."""
 
+import json
+
 import pytest
-from tokenizers import Tokenizer, decoders, models, normalizers
+from tokenizers import Tokenizer, decoders, models, normalizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 from sartor.data.text_bytes import is_byte_level, token_bytes
+from sartor.data.token_shards.encoding import num_ids
 from tests import tiny_models
 
 TEXTS = ["plain words, 123", "Grüße — 東京 🙂", "  spaces\tand\nlines\n", ""]
@@ -32,4 +35,42 @@ def test_a_vocabulary_of_words_counts_what_it_decodes_to() -> None:
     words.normalizer, words.decoder = normalizers.NFC(), decoders.WordPiece()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
     assert not is_byte_level(tokenizer) and is_byte_level(tiny_models.tokenizer())
-    assert token_bytes(tokenizer).tolist() == [0, 3, len("größe".encode())]
+    assert token_bytes(tokenizer).tolist() == [0, 4, 1 + len("größe".encode())]  # with the spaces before them
+
+
+@pytest.fixture(scope="module")
+def sentence_piece() -> PreTrainedTokenizerFast:
+    """Llama's kind: a space is a character of the words, and bytes stand for what is not in the vocabulary."""
+    made = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    made.decoder = decoders.Sequence(steps)
+    all_bytes = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=400, special_tokens=["<unk>", "<s>", *all_bytes], limit_alphabet=40, show_progress=False
+    )
+    made.train_from_iterator(["the plain words of the mill, and of the river 123\n"] * 9, trainer)
+    settings = json.loads(made.to_str())
+    settings["added_tokens"] = [each for each in settings["added_tokens"] if not each["content"].startswith("<0x")]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(settings)), bos_token="<s>", unk_token="<unk>"
+    )
+
+
+@pytest.mark.parametrize("text", [*TEXTS[:3], "the words", "<0xE2> of the river  and\tthe mill ."])
+def test_spaces_and_single_bytes_of_sentence_pieces_are_counted(
+    text: str, sentence_piece: PreTrainedTokenizerFast
+) -> None:
+    ids = sentence_piece.encode(text, add_special_tokens=False)
+    assert not is_byte_level(sentence_piece)
+    written_in_bytes = any(token.startswith("<0x") for token in sentence_piece.convert_ids_to_tokens(ids))
+    assert written_in_bytes == (text not in ("plain words, 123", "the words"))
+    assert int(token_bytes(sentence_piece)[ids].sum()) == len(text.encode()) + 1  # the space put before it
+
+
+def test_ids_that_are_of_no_token_have_no_bytes() -> None:
+    words = Tokenizer(models.WordLevel({"<end>": 0, "red": 3, "green": 5}, unk_token="<end>"))
+    words.decoder = decoders.WordPiece()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, eos_token="<end>")
+    assert len(tokenizer) == 3 and num_ids(tokenizer) == 6
+    assert token_bytes(tokenizer).tolist() == [0, 0, 0, 4, 0, 6]

@@ -15,13 +15,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from sartor.base import machine
 from sartor.base.configuration import Layer, build
 from sartor.base.errors import UsageError
 from sartor.data.document_folder import DocumentFolder, DocumentWriter
 from sartor.data.documents import documents_table
+from sartor.data.duplicates.budget import budget_for
 from sartor.data.filters import quality_training
 from sartor.data.pipeline.rejects import read_rejects
-from sartor.recipes.prepare import run
+from sartor.recipes.prepare import num_processes, run
 from sartor.recipes.prepare_plan import run as plan
 from sartor.recipes.prepare_settings import PrepareConfig
 
@@ -186,10 +188,48 @@ def test_documents_that_hold_test_rows_are_dropped_and_the_row_is_said(collected
     assert "exam.jsonl:1" in (out / "report.html").read_text()
 
 
+def test_test_rows_too_short_to_be_looked_for_are_said_and_counted(collected, tmp_path, capsys):
+    questions = [" ".join(prose(20).split()[40:60])] + [f"What is {number} and {number}?" for number in range(99)]
+    (tmp_path / "exam.jsonl").write_text("".join(json.dumps({"question": each}) + "\n" for each in questions))
+    out = tmp_path / "out"
+    run(config(collected, out, decontaminate=[str(tmp_path / "exam.jsonl")]))
+    assert "99 of 100 test texts of exam are too short to be looked for" in " ".join(capsys.readouterr().err.split())
+    record = json.loads((out / "report.json").read_text())
+    assert record["test_texts"] == {"exam": {"searched": 1, "unsearched": 99}}
+    assert "| exam | 1 | 99 |" in (out / "README.md").read_text()
+
+
+def test_other_answers_are_another_rule_where_they_are_looked_for(collected, tmp_path):
+    folder, out = tmp_path / "task", tmp_path / "out"
+    folder.mkdir()
+    (folder / "task.yaml").write_text("scorer: exact\n")
+    question = "Who carried the old lamp over the bridge before the winter came?"
+    rows = [{"question": f"{question} {number}", "answer": "no one"} for number in range(9)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "test.jsonl").write_text(json.dumps({"question": question, "answer": "the youngest brother"}) + "\n")
+    given = {"decontaminate": [str(folder)], "decontamination_rule": {"answers": True}}
+    run(config(collected, out, **given))
+    run(config(collected, out, **given))
+    (folder / "test.jsonl").write_text(json.dumps({"question": question, "answer": "the eldest brother"}) + "\n")
+    with pytest.raises(UsageError, match="decontaminate was"):
+        run(config(collected, out, **given))
+
+
 def test_duplicates_name_what_stays_in_their_place(prepared):
     [reject] = read_rejects(prepared, "exact_duplicate")
     assert {reject.id, reject.detail} == {"d5", "d6"}
     assert reject.detail in documents(prepared)
+
+
+@pytest.mark.parametrize("scope", ["exact_duplicates", "near_duplicates"])
+def test_of_a_source_are_the_pages_of_a_host(tmp_path, scope):
+    sources = ["https://one.example/a", "https://one.example/b", "https://two.example/a", "books/a.txt"]
+    with DocumentWriter(tmp_path / "pages") as writer:
+        writer.add(documents_table({"id": each, "text": prose(1), "source": each} for each in sources))
+    other = {"exact_duplicates": "none", "near_duplicates": "none", "personal_data": "keep"}
+    run(config(tmp_path / "pages", tmp_path / "out", **other | {scope: "source"}))
+    kept = documents(tmp_path / "out").keys()
+    assert len(kept) == 3 and {"https://two.example/a", "books/a.txt"} < kept
 
 
 def test_long_documents_are_cut_and_counted(collected, prepared, tmp_path):
@@ -263,6 +303,20 @@ def test_the_plan_is_of_these_documents(collected, tmp_path):
     assert 0 < found.kept_share < 1
     assert min(found.seconds, found.memory_bytes, found.disk_bytes) > 0
     assert not (tmp_path / "out").exists()
+
+
+def test_processes_and_memory_are_those_of_the_container(collected, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "CGROUP", tmp_path)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    (tmp_path / "cpu.max").write_text("200000 100000")
+    (tmp_path / "memory.max").write_text("300000000")
+    settings = config(collected, tmp_path / "out", processes=None)
+    assert num_processes(settings) == 2
+    assert num_processes(settings.model_copy(update={"processes": 5})) == 5
+    assert budget_for(1_000_000, None).memory_bytes < 150_000_000
+    with pytest.raises(UsageError, match="of memory") as caught:
+        budget_for(10_000_000, None)
+    assert caught.value.hint is not None and "half of this machine's memory" in caught.value.hint
 
 
 def command(collected: Path, out: Path, *more: str) -> list[str]:

@@ -26,7 +26,7 @@ class Match:
 class HeldOutIndex:
     """The n-grams of `gram_words` words of held-out texts. Shorter texts, from `least_words` on, are looked for whole.
 
-    `num_unsearched` texts are too short to be looked for. Takes about 50 bytes for each n-gram.
+    `is_searched` [texts] says which are not too short to be looked for. Takes about 50 bytes for each n-gram.
     """
 
     def __init__(self, texts: Sequence[str], gram_words: int, least_words: int):
@@ -34,8 +34,8 @@ class HeldOutIndex:
         self.num_grams = np.zeros(len(texts), np.int64)  # different ones, of each text
         self._tables: dict[int, _GramTable] = {}
         searched = np.minimum(words.counts, gram_words)
-        self.num_unsearched = int(np.count_nonzero(searched < least_words))
-        lengths = sorted(set(searched[searched >= least_words].tolist()))
+        self.is_searched = searched >= least_words
+        lengths = sorted(set(searched[self.is_searched].tolist()))
         if not lengths:
             return
         for length, grams in zip(lengths, grams_of_lengths(words, lengths), strict=True):

@@ -4,6 +4,8 @@ The n-gram of 13 words is GPT-3's (Brown et al. 2020, appendix C); it looked for
 on, as is done here. A single n-gram in common is enough, unless `least_share` asks for more.
 """
 
+from collections import Counter
+from dataclasses import dataclass
 from typing import Self
 
 import pyarrow as pa
@@ -33,10 +35,18 @@ class Decontamination(Config):
         return self
 
 
+@dataclass(frozen=True)
+class Searched:
+    """How many texts of a task are looked for, and how many are too short for that."""
+
+    searched: int
+    unsearched: int
+
+
 class Decontaminate:
     """The step. Reads the tasks when it is made: DataError where one cannot be read, or none has a text long enough.
 
-    `num_texts` are looked for, `num_unsearched` are too short for that.
+    `by_task` counts the texts of each task.
     """
 
     name = "decontamination"
@@ -45,9 +55,9 @@ class Decontaminate:
         self.settings = settings
         self.held_out = [text for task in settings.tasks for text in held_out_texts(task, settings.answers)]
         self.index = HeldOutIndex([each.text for each in self.held_out], settings.gram_words, settings.least_words)
-        self.num_unsearched = self.index.num_unsearched
-        self.num_texts = len(self.held_out) - self.num_unsearched
-        if settings.tasks and not self.num_texts:
+        counts = Counter(zip((text.task for text in self.held_out), self.index.is_searched.tolist(), strict=True))
+        self.by_task = {task: Searched(counts[task, True], counts[task, False]) for task, _ in counts}
+        if settings.tasks and not self.index.is_searched.any():
             what = f"no test text has {settings.least_words} words, so none can be looked for"
             raise DataError(what, where=settings.tasks[0], hint="lower `least_words`, or leave these tasks out")
 

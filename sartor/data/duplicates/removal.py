@@ -51,7 +51,7 @@ def find_duplicates(
 ) -> Found:
     """Write to `out[i]` (Parquet, DROPS) what is to be dropped of the shard that `signatures[i]` is of.
 
-    Everything takes at most `memory_bytes` (None: half of the machine's memory) besides the interpreter, and
+    Everything takes at most `memory_bytes` (None: half of the memory there is) besides the interpreter, and
     temporary files are in the folder of `out[0]`; both are checked first (UsageError, SartorError). `verification`
     needs `tables`, which gives the documents of a shard again. DataError for files that do not belong together.
     """

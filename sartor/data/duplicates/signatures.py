@@ -30,9 +30,10 @@ from sartor.data.documents import SCHEMA
 from sartor.data.duplicates.exact import ExactMatch, keys_of, text_keys
 from sartor.data.duplicates.minhash import MinHash, band_hashes
 from sartor.data.duplicates.words import mix
+from sartor.data.source_groups import source_group
 
 METADATA_KEY = b"sartor.signatures"
-EVERYTHING, SHARD, METADATA = "everything", "shard", "metadata."
+EVERYTHING, SHARD, SOURCE_GROUP, METADATA = "everything", "shard", "source_group", "metadata."
 ROW_GROUP_ROWS = 1 << 16
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UNKNOWN_TIME = np.iinfo(np.int64).max
@@ -45,16 +46,19 @@ class Rule(Config):
     A document whose time is unknown or not ISO 8601 loses against any other by `earliest` and by `latest`.
     """
 
-    scope: str = Field(default=EVERYTHING, description="everything, shard, a column such as language, or metadata.KEY")
+    scope: str = Field(
+        default=EVERYTHING, description="everything, shard, source_group, a column such as language, or metadata.KEY"
+    )
     keep: Literal["longest", "earliest", "latest"] = Field(default="longest", description="which duplicate stays")
 
     @field_validator("scope")
     @classmethod
     def _known_scope(cls, scope: str) -> str:
         columns = [name for name in SCHEMA.names if name not in ("id", "text", "sha256", "metadata")]
-        if scope in (EVERYTHING, SHARD, *columns) or (scope.startswith(METADATA) and scope != METADATA):
+        if scope in (EVERYTHING, SHARD, SOURCE_GROUP, *columns) or (scope.startswith(METADATA) and scope != METADATA):
             return scope
-        raise ValueError(f"it should be {EVERYTHING}, {SHARD}, {METADATA}KEY or one of {', '.join(columns)}")
+        known = ", ".join((EVERYTHING, SHARD, SOURCE_GROUP, f"{METADATA}KEY"))
+        raise ValueError(f"it should be {known} or one of {', '.join(columns)}")
 
 
 class ExactDuplicates(Rule):
@@ -119,6 +123,8 @@ def _scopes(documents: pa.Table, scope: str, shard: int) -> Sequence[str]:
     """A name for each document's scope; documents of which it is not known are in one scope together."""
     if scope == SHARD:
         return [str(shard)] * len(documents)
+    if scope == SOURCE_GROUP:
+        return [source_group(source) for source in documents["source"].to_pylist()]
     if not scope.startswith(METADATA):
         return [json.dumps(value) for value in documents[scope].to_pylist()]
     key = scope.removeprefix(METADATA)

@@ -25,7 +25,7 @@ HEADINGS = frozenset(f"h{level}" for level in range(1, 7))
 OPAQUE = HEADINGS | {"pre", "script", "style", "svg"}
 BLOCKS = HEADINGS | {"p", "div", "ul", "ol", "table", "pre"}
 MANY_BLANK_LINES = re.compile(r"\n[ \t]*\n(?:[ \t]*\n)+")
-LONE_HEADINGS = re.compile(r"(?:\s*^#{1,6} [^\n]*$)+\s*\Z", re.MULTILINE)
+HEADING = re.compile(r"#{1,6} ")
 MAX_DEPTH = 500  # of nested elements; real pages have some dozens
 
 
@@ -77,8 +77,15 @@ def main_text(html: str) -> tuple[str, str]:
         else:
             _mark_heading(element)
     text = str(extract_plain_text(tree, main_content=True, alt_texts=False))
-    text = LONE_HEADINGS.sub("", "\n" + MANY_BLANK_LINES.sub("\n\n", text))
-    return title, text.strip()
+    return title, _without_last_headings(MANY_BLANK_LINES.sub("\n\n", text)).strip()
+
+
+def _without_last_headings(text: str) -> str:
+    """Without headings that nothing follows."""
+    lines = text.split("\n")
+    while lines and (not lines[-1].strip() or HEADING.match(lines[-1])):
+        lines.pop()
+    return "\n".join(lines)
 
 
 def _mark_heading(heading: Node) -> None:
@@ -103,9 +110,11 @@ def _mark_row(row: Node) -> None:
 
 def _mark_list(tree: Node, items: Node) -> None:
     """A list of plain items as lines with bullets; the heuristics take such a list for a menu. Menus are of links."""
+    if next(_elements(items, BLOCKS), None) is not None:  # first, so that no text is read again for each list around it
+        return
     texts = [" ".join(child.text.split()) for child in _children(items) if child.tag == "li"]
     linked = sum(len(" ".join(link.text.split())) for link in _elements(items, {"a"}))
-    if 2 * linked > sum(map(len, texts)) or next(_elements(items, BLOCKS), None) is not None:
+    if 2 * linked > sum(map(len, texts)):
         return
     lines = tree.create_element("div")
     for text in filter(None, texts):

@@ -3,7 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
+from sartor.data.filters.characters import DIGIT, LETTER
 from sartor.data.filters.compiled import compiled
+from sartor.data.filters.utf8 import decode, start_of_character
 
 # Phrases one after the other: their bytes, bounds, group bits, and whether a byte begins one of them [256].
 Packed = tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.bool_]]
@@ -39,6 +41,16 @@ def ends_with(text, start, end, phrases):  # type: ignore[no-untyped-def]
         if length and each == length:
             return length
     return 0
+
+
+@compiled
+def inside_word(text, place, start, end, classes):  # type: ignore[no-untyped-def]
+    """Whether letters or digits of text[start:end] stand on both sides of `place`, which begins a character."""
+    if place <= start or place >= end:
+        return False
+    left, _ = decode(text, start_of_character(text, place))
+    right, _ = decode(text, place)
+    return classes[left] & (LETTER | DIGIT) != 0 and classes[right] & (LETTER | DIGIT) != 0
 
 
 @compiled

@@ -15,7 +15,7 @@ from sartor.base.configuration import Config
 from sartor.data.filters.characters import DIGIT, LETTER, LOWER, SPACE, UPPER, character_classes
 from sartor.data.filters.compiled import compiled
 from sartor.data.filters.line_measures import stripped
-from sartor.data.filters.phrases import begins_with, ends_with, packed
+from sartor.data.filters.phrases import begins_with, ends_with, inside_word, packed
 from sartor.data.filters.step import Outcome
 from sartor.data.filters.text_filter import Judged, Mask, Verdict, ratio, run_filters
 from sartor.data.filters.texts import Texts
@@ -34,8 +34,8 @@ _KEPT, _EDITED = -1, 4
 class RefinedWebLines(Config):
     """Remove lines of navigation, counters and shouting; drop texts in which they are many. None switches a rule off.
 
-    Words are what stands between spaces; lines end at a newline; phrases are compared without regard to capitals and
-    are written in small letters.
+    Words are what stands between spaces; lines end at a newline; phrases are compared without regard to capitals, are
+    written in small letters, and are found only where no letter or digit of theirs continues a word.
     """
 
     max_upper_case_letters: float | None = 0.5  # of a line's letters
@@ -102,7 +102,7 @@ def _edit(text, offsets, wanted, classes, phrases, rules, out, out_offsets, word
             words[0, row] += num_words
             low, high, hole, width = start, stop, stop, 0
             if kind == _KEPT and 0 < num_words <= rules[3]:
-                low, high, hole, width = _without_phrases(text, start, stop, first, last, phrases)
+                low, high, hole, width = _without_phrases(text, start, stop, first, last, phrases, classes)
                 if low > start or high < stop or width:
                     kind = _EDITED
             if kind != _KEPT:
@@ -158,17 +158,21 @@ def _judge(text, first, last, classes, counters, rules):  # type: ignore[no-unty
 
 
 @compiled
-def _without_phrases(text, start, stop, first, last, phrases):  # type: ignore[no-untyped-def]
+def _without_phrases(text, start, stop, first, last, phrases, classes):  # type: ignore[no-untyped-def]
     """What stays of a short line: from `low` to `high`, without `width` bytes from `hole`."""
     low, high = start, stop
     length = begins_with(text, first, last, phrases[1])
-    if length:
+    if length and not inside_word(text, first + length, first, last, classes):
         low = first + length
     length = ends_with(text, max(low, first), last, phrases[2])
-    if length:
+    if length and not inside_word(text, last - length, first, last, classes):
         high = last - length
     for place in range(max(low, first), min(high, last)):
         length = begins_with(text, place, min(high, last), phrases[3])
-        if length:
+        if (
+            length
+            and not inside_word(text, place, first, last, classes)
+            and not inside_word(text, place + length, first, last, classes)
+        ):
             return low, high, place, length
     return low, high, high, 0

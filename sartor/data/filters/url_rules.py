@@ -24,7 +24,8 @@ class UrlRules(Config):
     """Drop documents by their address.
 
     Files have one entry a line; empty lines and those that begin with # are skipped. A site in `blocklist`
-    (`example.com`) stands for its subdomains too; an entry with a path (`https://example.com/page`) for that page only.
+    (`example.com`, `https://example.com`) stands for its subdomains too; an entry with a path
+    (`https://example.com/page`) for that page only. Capitals count in paths alone.
     Words are what stands between characters other than letters and digits, in small letters. A document that has no
     http address as its source or id is kept and counted.
     """
@@ -53,7 +54,7 @@ class UrlRules(Config):
     def reason(self, url: str) -> str | None:
         """The first rule that the address fails."""
         blocked = _entries(self.blocklist)
-        if blocked and (url in blocked or url.lower() in blocked):
+        if blocked and (_page(url) in blocked or url.lower() in blocked):
             return "url_blocked_page"
         if blocked and any(site in blocked for site in _sites(url)):
             return "url_blocked_site"
@@ -70,6 +71,13 @@ class UrlRules(Config):
 def address(name: str | None) -> str | None:
     """The name, if it is an http address."""
     return name if name is not None and name[:8].lower().startswith(("http://", "https://")) else None
+
+
+def _page(url: str) -> str:
+    """The address with scheme and host in small letters."""
+    scheme, mark, rest = url.partition("://")
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    return f"{scheme.lower()}{mark}{host.lower()}{rest[len(host) :]}"
 
 
 def _sites(url: str) -> list[str]:
@@ -89,14 +97,23 @@ def _entries(path: Path | None) -> frozenset[str]:
 @lru_cache(maxsize=16)
 def _read(path: Path) -> frozenset[str]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()  # with a byte order mark or without
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not UTF-8 text"
         raise DataError(
             f"cannot be read: {reason}", where=str(path), hint="give a text file, one entry a line"
         ) from None
     entries = (line.strip() for line in lines)
-    return frozenset(entry if "://" in entry else entry.lower() for entry in entries if entry and entry[0] != "#")
+    return frozenset(_entry(entry) for entry in entries if entry and entry[0] != "#")
+
+
+def _entry(entry: str) -> str:
+    """A page as `_page` writes it; a site, a word or a part of one in small letters."""
+    if "://" not in entry:
+        return entry.lower()
+    page = _page(entry)
+    beyond_scheme = page.partition("://")[2]
+    return page if re.search("[/?#]", beyond_scheme) else (_sites(page) or [beyond_scheme])[0]
 
 
 @lru_cache(maxsize=4)

@@ -3,18 +3,17 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sartor.data.document_file import text_bytes
+from sartor.data.source_groups import UNKNOWN, source_group
 
 MOST_SOURCES = 1000  # of one shard that are told apart, so that a description stays small
-OTHER, UNKNOWN = "(other)", "(unknown)"
+OTHER = "(other)"
 
 
 @dataclass
@@ -67,16 +66,6 @@ def combined(parts: Iterable[Description]) -> Description:
     for part in parts:
         whole.add(part)
     return whole
-
-
-def source_group(source: str) -> str:
-    """The host of a URL, the folder of a path."""
-    if "://" in source[:16]:
-        try:
-            return urlsplit(source).hostname or UNKNOWN
-        except ValueError:
-            return UNKNOWN
-    return str(PurePosixPath(source).parent)
 
 
 def _counts(column: pa.ChunkedArray) -> dict[str, int]:

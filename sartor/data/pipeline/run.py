@@ -22,6 +22,7 @@ from sartor.base.console import progress, warn
 from sartor.base.durable import replace_json
 from sartor.base.errors import Interrupted, UsageError
 from sartor.base.lock import Lock
+from sartor.base.out_folder import make_out_folder
 from sartor.base.signals import StopRequest
 from sartor.data.document_file import DocumentFile
 from sartor.data.document_folder import MANIFEST, DocumentFolder, publish_documents
@@ -89,7 +90,7 @@ def prepare_documents(plan: Plan, out: Path, engine: Engine, on_bad_shard: OnBad
     DataError, after all other shards are done, for a damaged shard where it is to stop; Interrupted on SIGINT.
     """
     engine.check()
-    out.mkdir(parents=True, exist_ok=True)
+    make_out_folder(out)
     with Lock(out / ".lock", "preparing documents here"), StopRequest() as stop:
         _begin(plan, out)
         phases = plan.phases(out, on_bad_shard)

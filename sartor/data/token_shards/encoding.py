@@ -44,6 +44,11 @@ def fingerprint(tokenizer: Any) -> str:
     return hashlib.sha256(json.dumps([decisive, ends], sort_keys=True).encode()).hexdigest()
 
 
+def num_ids(tokenizer: Any) -> int:
+    """The highest id of a tokenizer of transformers and one: more than it has tokens where some ids are of none."""
+    return 1 + max(tokenizer.get_vocab().values(), default=-1)
+
+
 class TextEncoder:
     """Ids of plain text: what looks like a control token is encoded as the characters that it is made of.
 

@@ -98,8 +98,9 @@ class _Rows:
         return sum(file.stat().st_size for file in self.files)
 
     def tables(self, max_bytes: int) -> Iterator[pa.Table]:
-        rows = ((where, row) for file in self.files for where, row in read_rows(file))
-        return _tables(((_row_id(row, where), _row_text(row, where), where) for where, row in rows), max_bytes)
+        rows = ((file, where, row) for file in self.files for where, row in read_rows(file))
+        documents = ((_row_id(row, where, file), _row_text(row, where), where) for file, where, row in rows)
+        return _tables(documents, max_bytes)
 
 
 @dataclass(frozen=True)
@@ -151,9 +152,10 @@ def _row_text(row: dict[str, object], where: str) -> str:
     return text
 
 
-def _row_id(row: dict[str, object], where: str) -> str:
+def _row_id(row: dict[str, object], where: str, file: Path) -> str:
+    """The row's own, or its place in its file: the same however the path to it is written."""
     given = row.get("id")
-    return where if given is None or given == "" else str(given)
+    return file.name + where.removeprefix(str(file)) if given is None or given == "" else str(given)
 
 
 def _tables(documents: Iterable[tuple[str, str, str]], max_bytes: int) -> Iterator[pa.Table]:

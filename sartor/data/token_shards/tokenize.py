@@ -16,7 +16,7 @@ from sartor.base.console import progress
 from sartor.base.durable import write_error
 from sartor.base.errors import DataError, SartorError, UsageError
 from sartor.base.lock import Lock
-from sartor.data.token_shards.encoding import backend_settings, fingerprint
+from sartor.data.token_shards.encoding import backend_settings, fingerprint, num_ids
 from sartor.data.token_shards.layout import MANIFEST, Manifest, dtype_for, read_manifest
 from sartor.data.token_shards.reader import TokenShards
 from sartor.data.token_shards.source import DocumentSource, ids_and_texts
@@ -26,6 +26,7 @@ from sartor.data.token_shards.writer import SHARD_TOKENS, ShardWriter
 BATCH_BYTES = 2_000_000  # of text: what a worker gets at a time
 NOTE_BATCHES = 32
 LOCK = ".lock"
+ROWS_WITHOUT_ID = "file name and place"  # what was begun with other ids is not gone on with: other rows are held out
 
 
 def tokenize(
@@ -52,6 +53,7 @@ def tokenize(
         if (out / MANIFEST).exists():
             return _opened(out, wanted)
         settings = {name: value for name, value in asdict(wanted).items() if name != "splits"}
+        settings["rows_without_id"] = ROWS_WITHOUT_ID
         writer = ShardWriter(out, settings, shard_tokens)
         job = Job(backend_settings(tokenizer), wanted.dtype, wanted.bos, wanted.eos, held_out_share)
         try:
@@ -70,14 +72,15 @@ def _wanted(documents: DocumentSource, tokenizer: Any, held_out_share: float) ->
         hint = "set eos_token in its tokenizer_config.json"
         raise UsageError("the tokenizer has no token that ends a text", hint=hint)
     bos = eos if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    vocabulary = num_ids(tokenizer)
     return Manifest(
         tokenizer=fingerprint(tokenizer),
-        vocabulary=len(tokenizer),
+        vocabulary=vocabulary,
         bos=bos,
         eos=eos,
         held_out_share=held_out_share,
         source=documents.fingerprint,
-        dtype=dtype_for(len(tokenizer)),
+        dtype=dtype_for(vocabulary),
         splits={},
     )
 

@@ -1,6 +1,7 @@
 """Main text of web pages: what stays, what goes, what cannot be read."""
 
 from sartor.data.documents import documents_table
+from sartor.data.filters import main_text as module
 from sartor.data.filters.main_text import MainText, main_text
 
 PARAGRAPH = "A paragraph of text that is long enough to be taken for the content of a page by anyone who reads it."
@@ -39,6 +40,22 @@ def test_the_step_edits_pages_only_and_names_what_has_no_text():
     assert outcome.documents["text"][1].as_py() == PAGE
     again = MainText()(outcome.documents.slice(0, 1))
     assert again.documents.equals(outcome.documents.slice(0, 1))
+
+
+def test_many_headings_that_nothing_follows_go():
+    headings = "<h2>a</h2>" * 20_000
+    assert main_text(f"<h1>b</h1><p>{PARAGRAPH}</p>{headings}")[1].endswith(PARAGRAPH)
+
+
+def test_lists_in_lists_are_not_read_again_for_each_list_around_them(monkeypatch):
+    visited = []
+    children = module._children
+    monkeypatch.setattr(module, "_children", lambda node: visited.append(node.tag) or children(node))
+    deep, links = 60, 20
+    page = "<ul>" + f"<li>{'<a href=x>link</a>' * links}</li>"
+    main_text(f"<html><body><p>{PARAGRAPH}</p>{(page + '<li>') * deep}{'</li></ul>' * deep}</body></html>")
+    elements = deep * (links + 3)
+    assert elements < len(visited) < 3 * elements
 
 
 def test_long_pages_take_no_more_than_their_length():

@@ -1,5 +1,6 @@
 """The scrub: planted values go and nothing else changes (R17), policies are followed, hints hide nothing."""
 
+import json
 import logging
 import random
 import re
@@ -95,6 +96,7 @@ def test_spans_lie_in_the_text_and_apart(text):
         "<EMAIL_ADDRESS> <PHONE_NUMBER>",
         "Revenue 2023 2024 2025", "credit 2017 2018 2019 2020",
         "4 5 6 7 8 9 10 11 12 13 14 15 16", "3.14159265358979", "0.123456789012",
+        "Call me on 12/05/2020 or 1/12/2020 or 05/2020 1430", "tel 2019/2020/21", "phone 1234/5678",
     ],
 )  # fmt: skip
 def test_what_only_looks_like_it_stays(text):
@@ -122,6 +124,16 @@ def test_what_only_looks_like_it_stays(text):
         ("Steuer-ID 86095742719", {"national_id": "86095742719"}),
         ("call 555 0199 or (415) 867-5309", {"phone_number": "(415) 867-5309"}),
         ("Tel.: 0171 1234567", {"phone_number": "0171 1234567"}),
+        ("Tel. 0171/1234567", {"phone_number": "0171/1234567"}),
+        ("Telefon: 030/12345678.", {"phone_number": "030/12345678"}),
+        ("Fax (030)/12345678", {"phone_number": "(030)/12345678"}),
+        ("unter +49 171/1234567 oder", {"phone_number": "+49 171/1234567"}),
+        ("unter 030/1234 5678 oder", {"phone_number": "030/1234 5678"}),
+        ("card 4111\u00a01111\u00a01111\u00a01111", {"credit_card": "4111\u00a01111\u00a01111\u00a01111"}),
+        ("BE68\u202f5390\u202f0754\u202f7034", {"iban": "BE68\u202f5390\u202f0754\u202f7034"}),
+        ("123\u201145\u20116789", {"us_ssn": "123\u201145\u20116789"}),
+        ("NHS number: 943\u2007476\u20075919", {"national_id": "943\u2007476\u20075919"}),
+        ("PO12 1234 5678 DE89 3704 0044 0532 0130 00", {"iban": "DE89 3704 0044 0532 0130 00"}),
         ("api_key = 'a1B2c3D4e5F6'", {"api_key": "a1B2c3D4e5F6"}),
         ("She was born on 12 March 1981.", {"date_of_birth": "12 March 1981"}),
         ("at 12 Baker Street, Apt 4", {"street_address": "12 Baker Street, Apt 4"}),
@@ -132,6 +144,8 @@ def test_what_only_looks_like_it_stays(text):
 def test_kinds(text, found):
     by_kind = {finding.kind: text[finding.start : finding.end] for finding in find_personal_data(text)}
     assert by_kind == found
+    outcome = ALL(table(text))
+    assert outcome.counts.keys() == {f"{kind} replaced" for kind in found}  # the hints let the text pass
 
 
 def test_a_key_without_an_end_goes_with_its_lines():
@@ -164,6 +178,22 @@ def test_titles_and_metadata_are_scrubbed_too():
     assert outcome.documents["title"].to_pylist() == ["Write to <EMAIL_ADDRESS>"]
     assert outcome.documents["metadata"].to_pylist() == ['{"a@mail.org": ["<EMAIL_ADDRESS>", 4111111111111111]}']
     assert outcome.documents["sha256"].to_pylist() == [text_hash("fine")]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "left"),
+    [
+        ({"note": 'so "password": "hunter2abcX9" works'}, {"note": 'so "password": "<API_KEY>" works'}),
+        ({"login": {"password": "hunter2abcX9"}}, {"login": {"password": "<API_KEY>"}}),
+        ({"notes": ["export TOKEN=abcDEF123456ghi"]}, {"notes": ["export TOKEN=<API_KEY>"]}),
+        ({"note": "export TOKEN=abcDEF123456ghi"}, {"note": "export TOKEN=<API_KEY>"}),
+        ({"note": "call\u00a0+49\u00a030\u00a01234567"}, {"note": "call\u00a0<PHONE_NUMBER>"}),
+        ({"title": "On passwords", "half": "\ud800"}, {"title": "On passwords", "half": "\ud800"}),
+    ],
+)  # fmt: skip
+def test_secrets_in_metadata_go_as_they_do_in_texts(metadata, left):
+    outcome = PersonalData()(table("fine", metadata=json.dumps(metadata)))
+    assert json.loads(outcome.documents["metadata"][0].as_py()) == left
 
 
 def test_wrong_policies_are_refused():

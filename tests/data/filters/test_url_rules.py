@@ -30,6 +30,17 @@ def test_a_site_stands_for_its_subdomains_and_an_address_for_itself(listed):
     ) == ["url_blocked_site"] * 2 + [None] * 2 + ["url_blocked_page"] + [None] * 2  # fmt: skip
 
 
+def test_entries_are_found_however_they_are_written(tmp_path):
+    path = tmp_path / "blocked"
+    entries = ["first.com", "second.com", "https://Third.com", "HTTPS://X.com/Page", "http://Fourth.com:80"]
+    path.write_text("\r\n".join(entries), "utf-8-sig")
+    assert reasons(
+        UrlRules(blocklist=path),
+        "https://first.com/a", "http://second.com", "http://www.third.com/a", "https://x.com/Page", "https://X.COM/Page",
+        "https://x.com/page", "https://x.com/", "http://fourth.com/",
+    ) == ["url_blocked_site"] * 3 + ["url_blocked_page"] * 2 + [None] * 2 + ["url_blocked_site"]  # fmt: skip
+
+
 def test_one_hard_word_or_two_soft_ones(listed):
     rules = UrlRules(hard_words=listed("hard", "casino"), soft_words=listed("soft", "free", "win"))
     assert reasons(

@@ -2,7 +2,8 @@ import json
 
 from sartor.data.documents import documents_table
 from sartor.data.pipeline import description
-from sartor.data.pipeline.description import OTHER, Description, combined, source_group
+from sartor.data.pipeline.description import OTHER, Description, combined
+from sartor.data.source_groups import source_group
 from tests.data.pipeline.toy import rows
 
 

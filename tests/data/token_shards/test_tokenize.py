@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sartor.base.errors import DataError, SartorError, UsageError
@@ -232,7 +233,7 @@ def read(path: Path, max_bytes: int = 10**6) -> list[tuple[str, str]]:
 def test_rows_and_plain_texts_are_documents_too(tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"id": "a", "text": "one\\r\\n two "}\n{"text": "\\u0000"}\n')
-    assert read(rows) == [("a", "one\r\n two "), (f"{rows}:2", "\0")]
+    assert read(rows) == [("a", "one\r\n two "), ("rows.jsonl:2", "\0")]
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "x.txt").write_text("hello\n")
     (tmp_path / "folder" / "y.md").write_text("# Title\n\nthere")
@@ -241,6 +242,21 @@ def test_rows_and_plain_texts_are_documents_too(tmp_path: Path) -> None:
     for name in ("b.jsonl", "a.jsonl"):
         (tmp_path / "split" / name).write_text(json.dumps({"id": name, "text": "t"}) + "\n")
     assert read(tmp_path / "split") == [("a.jsonl", "t"), ("b.jsonl", "t")]
+
+
+def test_ids_of_rows_without_one_do_not_depend_on_how_the_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for path in (tmp_path / "rows.jsonl", moved / "rows.jsonl"):
+        path.write_text("".join(f'{{"text": "row {number}"}}\n' for number in range(3)))
+    pq.write_table(pa.table({"text": ["a", "b"]}), tmp_path / "rows.parquet")
+    expected = [(f"rows.jsonl:{number + 1}", f"row {number}") for number in range(3)]
+    for path in (Path("rows.jsonl"), Path("./elsewhere/../rows.jsonl"), tmp_path / "rows.jsonl", moved):
+        assert read(path) == expected
+    assert [name for name, _ in read(Path("rows.parquet"))] == ["rows.parquet: row 1", "rows.parquet: row 2"]
 
 
 def test_rows_are_cut_into_tables_by_their_bytes(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ class Detector:
 
     `kind` is its name in lower case. `hint` is a regular expression in RE2's syntax that every text with a finding
     matches: texts that do not are never searched. `find` gives the spans in a text, in any order; spans of one detector
-    do not overlap. `checkable` says whether shape or checksum alone tell it, so that it may be replaced unasked.
+    do not overlap. Both are given `plain` texts. `checkable` says whether shape or checksum alone tell it, so that it
+    may be replaced unasked.
     """
 
     kind: str
@@ -26,6 +27,18 @@ class Detector:
     def tag(self) -> str:
         """What stands in its place: `<EMAIL_ADDRESS>`."""
         return f"<{self.kind.upper()}>"
+
+
+UNBROKEN = {"\u00a0": " ", "\u2007": " ", "\u202f": " ", "\u2011": "-"}
+"""Spaces and the hyphen at which no line ends, and what stands in their place where something is searched for."""
+
+
+def plain(text: str) -> str:
+    """The text as it is searched: as long as before, with spaces and hyphens of ASCII in the place of `UNBROKEN`."""
+    if not text.isascii():
+        for character, in_ascii in UNBROKEN.items():
+            text = text.replace(character, in_ascii)
+    return text
 
 
 def has_cue(cue: re.Pattern[str], text: str, span: Span, before: int = 40, after: int = 0) -> bool:

@@ -50,13 +50,15 @@ def find_credit_cards(text: str) -> Iterator[Span]:
 
 
 def find_ibans(text: str) -> Iterator[Span]:
-    for match in IBAN_SHAPE.finditer(text):
+    place = 0
+    while match := IBAN_SHAPE.search(text, place):
         length = IBAN_LENGTHS.get(match[0][:2].upper())
-        if length is None:
-            continue
-        end = _end_of(match[0], length)
+        end = None if length is None else _end_of(match[0], length)
         if end and iso_7064_mod_97(match[0][:end].replace(" ", "")):
-            yield match.start(), match.start() + end
+            place = match.start() + end
+            yield match.start(), place
+        else:
+            place = match.start() + 1  # words before an IBAN may have its shape
 
 
 def _end_of(text: str, length: int) -> int | None:

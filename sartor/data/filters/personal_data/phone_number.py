@@ -9,8 +9,8 @@ EXTENSION = r"(?:[ ,]{0,2}(?:x|ext\.?|extension) ?\d{1,5})?"
 END = r"(?![\w]|[.,:/-]\d|%)"
 SHAPES = re.compile(
     r"(?<![\w.+/=-])(?:"
-    rf"(?:\+|00(?=[1-9]\d?\d?[ .(-]))[1-9]\d{{0,2}}[ .-]?(?:\(\d{{1,4}}\)[ .-]?)?\d{{1,9}}"
-    rf"(?:[ .-]\d{{2,9}}){{0,5}}{EXTENSION}"
+    rf"(?:\+|00(?=[1-9]\d?\d?[ .(/-]))[1-9]\d{{0,2}}[ ./-]?(?:\(\d{{1,4}}\)[ ./-]?)?\d{{1,9}}"
+    rf"(?:[ ./-]\d{{2,9}}){{0,5}}{EXTENSION}"
     rf"|(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d([ .-]))[2-9]\d\d(?:[.-]|\1)\d{{4}}{EXTENSION}"  # North America
     r"|0[1-9](?:([ .-])\d\d)(?:\2\d\d){3}"  # France
     r"|0\d{1,4}[ /-]\d{3,4}(?:[ -]\d{2,4}){1,2}|0\d{3} \d{6,7}"  # most of Europe, Australia
@@ -18,7 +18,8 @@ SHAPES = re.compile(
     rf"){END}",
     re.ASCII,
 )
-LOOSE = re.compile(rf"(?<![\w.+/=-])[(+]?\d(?:[ ().-]{{0,2}}\d){{6,14}}{EXTENSION}{END}", re.ASCII)
+LOOSE = re.compile(rf"(?<![\w.+/=-])[(+]?\d(?:(?:[ ().-]{{0,2}}|\)?/)\d){{6,14}}{EXTENSION}{END}", re.ASCII)
+BEHIND_AREA_CODE = re.compile(r"(?:\+|\(?0\d\d)[\d ().-]{0,9}/[^/]*\Z", re.ASCII)  # where the one slash may stand
 CUE_BEFORE = re.compile(
     r"\b(?:tele?(?:ph?one?|fono?|fon|fax)?s?|t[ée]l(?:[ée]phone|efoon)?|(?:tele|cell?|mobile?|home|office|work|smart)?"
     r"[ -]?phones?|cell(?:ular)?|m[óo]vil|mobile|handy|rufnummer|fax|whatsapp|hotline|desk|call(?: ?(?:me|us|him|her"
@@ -59,7 +60,8 @@ def _in_candidate(text: str, candidate: Span) -> Iterator[Span]:
 def _may_be_phone(written: str) -> bool:
     digits = digits_of(re.split("[xe]", written)[0])
     long_enough = MIN_DIGITS <= len(digits) <= MAX_DIGITS and len(set(digits)) > 1
-    return long_enough and not DATE.fullmatch(written) and not FICTION.search(digits[-10:])
+    is_other = DATE.fullmatch(written) or ("/" in written and not BEHIND_AREA_CODE.match(written))
+    return long_enough and not is_other and not FICTION.search(digits[-10:])
 
 
 def _is_cued(text: str, span: Span) -> bool:
@@ -68,6 +70,6 @@ def _is_cued(text: str, span: Span) -> bool:
 
 PHONE_NUMBER = Detector(
     "phone_number",
-    r"\d[ ().-]{0,2}\d[ ().-]{0,2}\d[ ().-]{0,2}\d[ ().-]{0,2}\d[ ().-]{0,2}\d[ ().-]{0,2}\d",
+    r"\d[ ()./-]{0,2}\d[ ()./-]{0,2}\d[ ()./-]{0,2}\d[ ()./-]{0,2}\d[ ()./-]{0,2}\d[ ()./-]{0,2}\d",
     find_phone_numbers,
 )

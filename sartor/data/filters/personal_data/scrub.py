@@ -3,7 +3,7 @@
 import json
 from bisect import bisect_left, insort
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,10 @@ import pyarrow.compute as pc
 
 from sartor.data.documents import TEXT
 from sartor.data.filters.edits import replace_rows, replace_texts
-from sartor.data.filters.personal_data.detector import Detector, Span
+from sartor.data.filters.personal_data.detector import UNBROKEN, Detector, Span, plain
 from sartor.data.filters.personal_data.kinds import DETECTORS, KINDS
 from sartor.data.filters.personal_data.policy import Policy, checked_policies, stand_in
+from sartor.data.filters.personal_data.secrets import API_KEY
 from sartor.data.filters.step import Outcome
 
 REASON = "personal_data_{kind}"
@@ -35,6 +36,7 @@ class Finding:
 def find_personal_data(text: str, detectors: Sequence[Detector] = DETECTORS) -> list[Finding]:
     """What the detectors find, by place. Where two overlap, the one named first has it."""
     taken: list[tuple[int, int, str]] = []
+    text = plain(text)
     for detector in detectors:
         for start, end in detector.find(text):
             if _is_free(taken, (start, end)):
@@ -65,7 +67,7 @@ class PersonalData:
         scrubber = _Scrubber(checked_policies(self.policies), self.salt, documents.num_rows)
         texts = scrubber.column(documents["text"], scrubber.edit)
         titles = scrubber.column(documents["title"], scrubber.edit)
-        metadata = scrubber.column(documents["metadata"], scrubber.edit_json)
+        metadata = scrubber.column(documents["metadata"], scrubber.edit_json, _texts_inside(documents["metadata"]))
         scrubbed = replace_rows(replace_texts(documents, texts), "title", titles)
         return Outcome(replace_rows(scrubbed, "metadata", metadata), scrubber.drop_reasons(), dict(scrubber.counts))
 
@@ -81,11 +83,15 @@ class _Scrubber:
         self.reasons: list[str | None] = [None] * num_rows
         self._row = 0
 
-    def column(self, texts: pa.ChunkedArray, edit: Edit) -> dict[int, str]:
-        """The rows that change, each edited with the detectors whose hint its text matches."""
+    def column(
+        self, texts: pa.ChunkedArray, edit: Edit, searched: pa.ChunkedArray | None = None
+    ) -> dict[int, str]:
+        """The rows that change, each edited with the detectors whose hint its text, or what is `searched` in its
+        place, matches."""
         candidates: dict[int, list[Detector]] = {}
+        searched = _plain_column(texts if searched is None else searched)
         for detector in self.detectors:
-            matches = pc.fill_null(pc.match_substring_regex(texts, detector.hint), False)
+            matches = pc.fill_null(pc.match_substring_regex(searched, detector.hint), False)
             for row in pc.indices_nonzero(matches).to_pylist():
                 candidates.setdefault(row, []).append(detector)
         edited: dict[int, str] = {}
@@ -102,8 +108,17 @@ class _Scrubber:
 
         A replacement may uncover what stood close against it, so what was edited is searched again.
         """
+        return self._edit_between("", text, "", detectors)
+
+    def _edit_between(self, before: str, text: str, behind: str, detectors: Sequence[Detector]) -> str:
+        """The text without what is found in it where it stands between two others."""
         for _ in range(MAX_ROUNDS):
-            findings = find_personal_data(text, detectors)
+            shift, end = len(before), len(before) + len(text)
+            findings = [
+                Finding(each.start - shift, each.end - shift, each.kind)
+                for each in find_personal_data(f"{before}{text}{behind}", detectors)
+                if each.start >= shift and each.end <= end
+            ]
             if not findings:
                 break
             text = self._replaced(text, findings)
@@ -132,14 +147,51 @@ class _Scrubber:
         if isinstance(value, list):
             return [self._edit_value(item, detectors) for item in value]
         if isinstance(value, dict):
-            return {key: self._edit_value(item, detectors) for key, item in value.items()}
+            return {key: self._edit_named(key, item, detectors) for key, item in value.items()}
         return value
+
+    def _edit_named(self, name: str, value: Any, detectors: Sequence[Detector]) -> Any:
+        """A value, and of a text also what its name tells: that it is a password."""
+        edited = self._edit_value(value, detectors)
+        if isinstance(value, str) and API_KEY in detectors:
+            return self._edit_between(f'"{name}": "', edited, '"', [API_KEY])
+        return edited
 
     def _replacement(self, kind: str, value: str) -> str:
         return stand_in(kind, value, self.salt) if self.policies[kind] == Policy.FAKE else KINDS[kind].tag
 
     def drop_reasons(self) -> pa.Array | None:
         return pa.array(self.reasons, TEXT) if Policy.DROP in self.policies.values() else None
+
+
+def _plain_column(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts as `plain` gives them."""
+    if not pc.any(pc.match_substring_regex(texts, f"[{''.join(UNBROKEN)}]")).as_py():
+        return texts
+    for character, in_ascii in UNBROKEN.items():
+        texts = pc.replace_substring(texts, character, in_ascii)
+    return texts
+
+
+def _texts_inside(documents: pa.ChunkedArray) -> pa.ChunkedArray:
+    """For each JSON document the texts in it, as they read without JSON's escapes."""
+    found = [_joined_texts(document) if document else None for document in documents.to_pylist()]
+    return pa.chunked_array([pa.array(found, TEXT)])
+
+
+def _joined_texts(document: str) -> str:
+    return "\n".join(_texts(json.loads(document))).encode("utf-8", "replace").decode()  # JSON may write half of a pair
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield from (f'"{name}": "{item}"',) if isinstance(item, str) else _texts(item)
 
 
 def _is_free(taken: Sequence[tuple[int, int, str]], span: Span) -> bool:
