@@ -2,7 +2,8 @@
 
 A pair can be read in two ways. To compare how likely the answers are (DPO), their tokens are trained and nothing of
 the prompt is, not even what the assistant said in it. To score them (a reward model), each row ends with its
-end-of-turn token, and what the model makes of the row is read there.
+end-of-turn token, and what the model makes of the row is read there. An answer that was cut at its greatest length
+never said its end of turn: that token stands behind it, and is not trained.
 """
 
 from collections.abc import Sequence
@@ -44,12 +45,16 @@ class Pair:
 
 
 def render_pair(preference: Preference, chat: ChatFormat) -> Pair:
-    """The pair with its answers' tokens trained, each up to its end of turn."""
+    """The pair with its answers' tokens trained, each up to its end of turn, which is not trained where it was cut."""
     chosen, rejected = (
         render_answer(preference.prompt, side, preference.where, chat)
         for side in (preference.chosen, preference.rejected)
     )
-    return Pair(chosen, rejected)
+    chosen_is_cut, rejected_is_cut = preference.is_cut
+    return Pair(
+        _end_not_trained(chosen, chat) if chosen_is_cut else chosen,
+        _end_not_trained(rejected, chat) if rejected_is_cut else rejected,
+    )
 
 
 def render_answer(prompt: Conversation, answer: Conversation, where: str, chat: ChatFormat) -> Rendered:
@@ -73,6 +78,10 @@ def up_to_end_of_turn(row: Rendered) -> Rendered:
     """Without what templates write behind the last turn (a line break): nothing is learnt of it."""
     end = max((place + 1 for place, trained in enumerate(row.trained) if trained), default=len(row.ids))
     return replace(row, ids=row.ids[:end], trained=row.trained[:end])
+
+
+def _end_not_trained(row: Rendered, chat: ChatFormat) -> Rendered:
+    return replace(row, trained=[*row.trained[:-1], row.trained[-1] and row.ids[-1] not in chat.stop_ids])
 
 
 def scored(pair: Pair) -> Pair:

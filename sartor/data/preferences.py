@@ -1,6 +1,7 @@
 """Preference rows as files hold them: pairs with or without a prompt, and single judged completions."""
 
 import re
+from dataclasses import replace
 from itertools import takewhile
 from typing import Any
 
@@ -14,7 +15,8 @@ TURN_MARK = re.compile(r"(?:^|\n\n)(Human|Assistant):")
 def read_preference(row: dict[str, Any], place: str) -> Preference:
     """A pair. Without a prompt column, or where both sides repeat it, the turns they share are the prompt.
 
-    A dialogue may also be text with `Human:` and `Assistant:` marks after blank lines (Bai et al. 2022).
+    A dialogue may also be text with `Human:` and `Assistant:` marks after blank lines (Bai et al. 2022). `chosen_cut`
+    and `rejected_cut` are true of an answer that ended at its greatest length.
     """
     chosen, rejected = _side(row, "chosen", place), _side(row, "rejected", place)
     prompt = _prompt(row, place) if row.get("prompt") is not None else []
@@ -23,7 +25,9 @@ def read_preference(row: dict[str, Any], place: str) -> Preference:
             hint = "start it with the same turns as the prompt, or with the assistant's answer"
             raise BadRow("does not go on from the prompt", place=place, field=name, hint=hint)
     whole = [prompt + side if side[0]["role"] == "assistant" else side for side in (chosen, rejected)]
-    return _split(with_system(row, whole[0], place), with_system(row, whole[1], place), place)
+    split = _split(with_system(row, whole[0], place), with_system(row, whole[1], place), place)
+    chosen_is_cut, rejected_is_cut = (as_verdict(row.get(f"{name}_cut")) is True for name in ("chosen", "rejected"))
+    return replace(split, is_cut=(chosen_is_cut, rejected_is_cut))
 
 
 def read_judged(row: dict[str, Any], place: str) -> Judged:

@@ -7,7 +7,7 @@ from typing import Any
 from sartor.base.console import say
 from sartor.base.errors import DataError
 from sartor.data.bad_rows import BadRow, BadRows
-from sartor.data.preferences import read_preference, read_prompt
+from sartor.data.preferences import as_verdict, read_completion, read_preference, read_prompt
 from sartor.data.readers import read_rows
 from sartor.data.records import Conversation
 from sartor.data.task import Task
@@ -106,7 +106,16 @@ def _answers(row: dict[str, Any], where: str) -> tuple[str, ...]:
     column = next((name for name in ANSWER_COLUMNS if row.get(name) is not None), None)
     if column is None:
         return ()
+    if column == "completion":
+        return _completed(row, where)
     value = row[column]
     if isinstance(value, list) and value and all(isinstance(each, str) and each.strip() for each in value):
         return tuple(value)
     return (text_in(row, column, where),)
+
+
+def _completed(row: dict[str, Any], where: str) -> tuple[str, ...]:
+    """The completion as an accepted answer: a single turn, which a row that rates it must call good."""
+    completion = read_completion(row, where)
+    good = row.get("label") is None or as_verdict(row["label"])
+    return (completion[0]["content"],) if good and len(completion) == 1 else ()

@@ -13,6 +13,8 @@ from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.pairs import render_answer
 from sartor.data.records import Conversation, Judged
 
+LOOK_BACK = 256  # runs of rows, so that a file in which few prompts leave room is searched in linear time: assumed
+
 
 @dataclass(frozen=True)
 class Rated:
@@ -49,7 +51,8 @@ class _Run:
 
 def render_rated(judged: Sequence[Judged], chat: ChatFormat, max_row_tokens: int) -> list[Rated]:
     """Each answer with its own prompt and with another: of the nearest row before it (the last stands before the first)
-    that answers a different one with which the answer has at most `max_row_tokens`. Its own where there is none."""
+    that answers a different one with which the answer has at most `max_row_tokens`. Its own where there is none nearby,
+    and where the row is itself longer than that, since it is not learnt from."""
     runs = [
         _Run(rows[0].prompt, len(chat.prompt(rows[0].prompt)), rows)
         for rows in (list(rows) for _, rows in groupby(judged, key=_asked))
@@ -59,7 +62,8 @@ def render_rated(judged: Sequence[Judged], chat: ChatFormat, max_row_tokens: int
         for each in run.judged:
             row = render_answer(run.prompt, each.completion, each.where, chat)
             room = max_row_tokens - (len(row.ids) - run.tokens)
-            before = (runs[place - step] for step in range(1, len(runs)))
+            reach = min(LOOK_BACK, len(runs) - 1) if run.tokens <= room else 0
+            before = (runs[place - step] for step in range(1, reach + 1))
             prompt = next((other.prompt for other in before if _can_stand_for(other, run, room)), run.prompt)
             found.append(Rated(row, render_answer(prompt, each.completion, each.where, chat), each.desirable))
     return found
@@ -70,4 +74,4 @@ def _asked(judged: Judged) -> str:
 
 
 def _can_stand_for(other: _Run, own: _Run, room: int) -> bool:
-    return other.prompt != own.prompt and other.tokens <= room
+    return other.tokens <= room and other.prompt != own.prompt

@@ -65,13 +65,15 @@ class Text:
 class Preference:
     """Two continuations of one conversation, the better one first.
 
-    `chosen` and `rejected` each begin and end with an assistant's turn and differ.
+    `chosen` and `rejected` each begin and end with an assistant's turn and differ. `is_cut` says of each whether it
+    ended at its greatest length, not by itself.
     """
 
     prompt: Conversation
     chosen: Conversation
     rejected: Conversation
     where: str = ""
+    is_cut: tuple[bool, bool] = (False, False)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """How far a scorer agrees with people, and what its scores would be if people had scored every answer.
 
 A few answers are labelled by hand. They are drawn unequally (as many of every path, as many that the scorer calls right
-as wrong), so each counts with the number of answers it stands for, within its stratum.
+as wrong, and what several paths answered only once), so each counts with the number of answers it stands for, the
+inverse of its chance of being drawn, made to add up within its stratum (a path, and what the scorer calls its answers).
 
 *Agreement* is the share of answers that scorer and people call the same, and Cohen's kappa (1960) how far that is above
 what their leanings alone would give.
@@ -9,18 +10,20 @@ what their leanings alone would give.
 A *corrected score* is what people would give on average. Within each stratum of a path (those the scorer calls right,
 those it calls wrong) the labels say how often people call an answer right, and every answer has a stratum:
 
-    corrected = sum over strata of (share of the path's answers) x (mean label)
+    corrected = sum over strata of (share of the path's answers) x (weighted mean label)
 
 For a scorer that says right or wrong this is stratified prediction-powered inference (Angelopoulos et al. 2023, arXiv
 2301.09633; strata: Fisch et al. 2024, arXiv 2406.04291) and the estimator of Rogan and Gladen (1978) in its predictive
-form: without bias whatever the scorer does, only wider the worse it is. The interval joins Wilson's intervals of the
+form: without bias whatever the scorer does (but for that of a ratio, which many labels make vanish: Hájek 1971), only
+wider the worse it is. The interval joins Wilson's intervals of the
 strata by their distances from the estimates (Zou and Donner 2008, Stat. Med. 27, 1693-1702), which holds for a dozen
 labels where a normal approximation does not, and adds the variance of the strata's shares in the answers there are;
-Student's quantile for the normal one pays for few labels.
+Student's quantile for the normal one pays for few labels, and Kish's effective number (1965, Survey Sampling, 11.7)
+for unequal weights.
 """
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -58,6 +61,27 @@ class Confusion:
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Answers that a scorer scored, each a place in every column: its path, its key (the same for the same text to the
+    same question, so that one label holds for all), its score, its label (NaN where nobody gave one), and how many
+    answers that differ its label stands for (0 without one)."""
+
+    paths: Sequence[str]
+    keys: Sequence[str]
+    scores: Floats
+    labels: Floats
+    stands_for: Floats
+
+    @property
+    def called_right(self) -> NDArray[np.bool_]:
+        return self.scores >= RIGHT_FROM
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        return ~np.isnan(self.labels)
+
+
+@dataclass(frozen=True)
 class Corrected:
     """A path's score as the scorer gives it, and as people would: `n` answers, of which `labelled` have a label.
 
@@ -74,6 +98,18 @@ class Corrected:
     pooled: bool
 
 
+@dataclass(frozen=True)
+class Rate:
+    """A weighted mean of labels, and how many labels of equal weight would be as sure."""
+
+    mean: float
+    n: float
+
+    @staticmethod
+    def of(labels: Floats, weights: Floats) -> "Rate":
+        return Rate(float(np.average(labels, weights=weights)), _effective(weights))
+
+
 def confusion(scores: Floats, labels: Floats, weights: Floats) -> Confusion:
     """Over labelled answers; `weights` of 1 count them, other weights say how many each stands for."""
     people, scorer = labels >= RIGHT_FROM, scores >= RIGHT_FROM
@@ -81,73 +117,76 @@ def confusion(scores: Floats, labels: Floats, weights: Floats) -> Confusion:
         (people, scorer), (people, ~scorer), (~people, scorer), (~people, ~scorer))))  # fmt: skip
 
 
-def strata_of(paths: Sequence[Hashable], scores: Floats) -> list[tuple[Hashable, bool]]:
-    """The stratum of each answer: its path, and whether the scorer calls it right."""
-    return [(path, bool(score >= RIGHT_FROM)) for path, score in zip(paths, scores, strict=True)]
-
-
-def weights_of(strata: Sequence[Hashable], labelled: NDArray[np.bool_]) -> Floats:
-    """How many answers of its stratum each labelled one stands for; 0 for those without a label."""
-    of = {stratum: number for number, stratum in enumerate(dict.fromkeys(strata))}
-    index = np.array([of[stratum] for stratum in strata])
+def weights_of(sample: Sample) -> Floats:
+    """How many answers of its stratum each labelled one stands for; 0 for those without a label. Within a stratum that
+    has a label they sum to its size."""
+    of: dict[tuple[str, bool], int] = {}
+    strata = zip(sample.paths, sample.called_right.tolist(), strict=True)
+    index = np.array([of.setdefault(stratum, len(of)) for stratum in strata], dtype=np.int64)
     sizes = np.bincount(index, minlength=len(of)).astype(np.float64)
-    known = np.bincount(index, labelled, minlength=len(of))
-    return np.where(labelled, sizes[index] / np.maximum(known, 1)[index], 0.0)
+    known = np.bincount(index, sample.stands_for, minlength=len(of))
+    scale = np.divide(sizes, known, out=np.zeros_like(sizes), where=known > 0)
+    return np.asarray(sample.stands_for * scale[index], dtype=np.float64)
 
 
-def weighted_rate(values: Floats, weights: Floats, confidence: float = CONFIDENCE) -> Interval:
-    """The weighted mean of values in [0, 1] with Wilson's interval at Kish's effective number of values,
-    (sum of weights)^2 / sum of squares (Kish 1965, Survey Sampling, 11.7)."""
-    total = float(weights.sum())
-    mean = float((values * weights).sum() / total)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    low, high = _wilson(mean, total**2 / float((weights**2).sum()), z)
-    return Interval(mean, low, high, len(values))
+def weighted_rate(values: Floats, weights: Floats, keys: Sequence[str], confidence: float = CONFIDENCE) -> Interval:
+    """The weighted mean of values in [0, 1] with Wilson's interval at their effective number. Values of one key rest on
+    one label and count as one."""
+    _, place = np.unique(np.asarray(keys), return_inverse=True)
+    of_keys = np.bincount(place, weights).astype(np.float64)
+    mean, z = float(np.average(values, weights=weights)), NormalDist().inv_cdf((1 + confidence) / 2)
+    low, high = _wilson(mean, _effective(of_keys), z)
+    return Interval(mean, low, high, len(of_keys))
 
 
-def corrected_scores(
-    paths: Sequence[Hashable], scores: Floats, labels: Floats, confidence: float = CONFIDENCE
-) -> dict[Hashable, Corrected]:
-    """The corrected score of each path. `scores` has no gaps; `labels` are NaN where nobody labelled an answer."""
-    found = {}
-    for path in dict.fromkeys(paths):
-        own = np.array([each == path for each in paths])
-        found[path] = _corrected(scores[own], labels[own], scores, labels, confidence)
-    return found
+def corrected_scores(sample: Sample, confidence: float = CONFIDENCE) -> dict[str, Corrected]:
+    """The corrected score of each path."""
+    of_path = np.asarray(sample.paths)
+    return {path: _corrected(sample, of_path == path, confidence) for path in dict.fromkeys(sample.paths)}
 
 
-def _corrected(scores: Floats, labels: Floats, all_scores: Floats, all_labels: Floats, confidence: float) -> Corrected:
+def _corrected(sample: Sample, own: NDArray[np.bool_], confidence: float) -> Corrected:
     shares, rates, pooled = [], [], False
+    n, labelled, mean = int(own.sum()), int((own & sample.labelled).sum()), float(sample.scores[own].mean())
     for right in (True, False):
-        here = (scores >= RIGHT_FROM) == right
+        alike = sample.called_right == right
+        here = own & alike
         if not here.any():
             continue
-        known = labels[here & ~np.isnan(labels)]
+        known = np.flatnonzero(here & sample.labelled)
         if len(known) < min(FEWEST_OWN_LABELS, here.sum()):
-            known, pooled = all_labels[((all_scores >= RIGHT_FROM) == right) & ~np.isnan(all_labels)], True
-        shares.append(float(here.mean()))
-        rates.append(known)
-    n, labelled, mean = len(scores), int((~np.isnan(labels)).sum()), float(scores.mean())
-    if any(len(known) == 0 for known in rates):
-        return Corrected(mean, None, None, None, n, labelled, pooled)
+            known, pooled = _once(np.flatnonzero(alike & sample.labelled), sample.keys), True
+        if not len(known):
+            return Corrected(mean, None, None, None, n, labelled, True)
+        shares.append(float(here.sum()) / n)
+        rates.append(Rate.of(sample.labels[known], sample.stands_for[known]))
     estimate, low, high = joined_strata(shares, rates, n, confidence)
     return Corrected(mean, estimate, low, high, n, labelled, pooled)
 
 
+def _once(places: NDArray[np.int64], keys: Sequence[str]) -> NDArray[np.int64]:
+    """The first of these places for each key: its one label is one, however many paths gave the answer."""
+    return np.array(list({keys[place]: place for place in reversed(places.tolist())}.values()), dtype=np.int64)
+
+
+def _effective(weights: Floats) -> float:
+    """Kish's effective number: (sum of weights)^2 / sum of squares."""
+    return float(weights.sum()) ** 2 / float((weights**2).sum())
+
+
 def joined_strata(
-    shares: Sequence[float], labels: Sequence[Floats], n: int, confidence: float = CONFIDENCE
+    shares: Sequence[float], rates: Sequence[Rate], n: int, confidence: float = CONFIDENCE
 ) -> tuple[float, float, float]:
-    """The mean label of `n` answers and its limits, from labels in strata that have these `shares` of the answers."""
-    degrees = max(sum(len(known) for known in labels) - len(labels), 1)
+    """The mean label of `n` answers and its limits, from those of strata that have these `shares` of the answers."""
+    degrees = max(int(sum(rate.n for rate in rates)) - len(rates), 1)
     quantile = student_quantile((1 + confidence) / 2, degrees)
-    rates = [float(known.mean()) for known in labels]
-    estimate = sum(share * rate for share, rate in zip(shares, rates, strict=True))
-    between = sum(share * (rate - estimate) ** 2 for share, rate in zip(shares, rates, strict=True))
+    estimate = sum(share * rate.mean for share, rate in zip(shares, rates, strict=True))
+    between = sum(share * (rate.mean - estimate) ** 2 for share, rate in zip(shares, rates, strict=True))
     below = above = quantile**2 * between / n
-    for share, rate, known in zip(shares, rates, labels, strict=True):
-        low, high = _wilson(rate, len(known), quantile)
-        below += (share * (rate - low)) ** 2
-        above += (share * (high - rate)) ** 2
+    for share, rate in zip(shares, rates, strict=True):
+        low, high = _wilson(rate.mean, rate.n, quantile)
+        below += (share * (rate.mean - low)) ** 2
+        above += (share * (high - rate.mean)) ** 2
     return estimate, max(estimate - math.sqrt(below), 0.0), min(estimate + math.sqrt(above), 1.0)
 
 

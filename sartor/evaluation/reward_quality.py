@@ -5,7 +5,7 @@ Is it right more often than length alone would be, are its probabilities honest,
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,15 +63,21 @@ class LengthBias:
 @dataclass(frozen=True)
 class RewardQuality:
     """What held-out pairs say about a reward model. Accuracies are shares of pairs in which the chosen answer has the
-    larger reward; equal rewards (`ties`) count half. `versus_longer` is its accuracy minus that of "the longer answer
-    is better" (`longer_is_better`, equal lengths count half) on the same pairs. `deviation` is over all answers.
+    larger reward; equal rewards (`ties`) count half.
+
+    `longer_is_better` is the accuracy of "the longer answer is better" on the same pairs, equal lengths count half.
+    Where that is below one half, the shorter answer is the better guess: `length_rule` is the one of the two that is
+    right more often here, `length_accuracy` how often, and `versus_length` the model's accuracy minus that.
+    `deviation` is over all answers.
     """
 
     pairs: int
     ties: int
     accuracy: Interval
     longer_is_better: Interval
-    versus_longer: Comparison
+    length_rule: Literal["longer", "shorter"]
+    length_accuracy: Interval
+    versus_length: Comparison
     calibration: Calibration
     length_bias: LengthBias
     chosen_reward: float
@@ -92,14 +98,15 @@ class RewardQuality:
         return f"The reward model prefers the chosen answer in {_share_of(self.accuracy)} of {pairs}{ties}."
 
     def _baseline(self) -> str:
-        found = self.versus_longer
+        found = self.versus_length
         if found.p < ALPHA:
             side = "better" if found.difference > 0 else "worse"
             verdict = f"the model is {side} than that by {_points(abs(found.difference))}"
         else:
             verdict = f"that the model differs is not shown: {_points(found.difference, signed=True)}"
         numbers = f"95 % interval {100 * found.low:+.1f} to {100 * found.high:+.1f}, p = {found.p:.2g}"
-        return f'"The longer answer is better" is right in {_share_of(self.longer_is_better)}; {verdict} ({numbers}).'
+        rule = f'"The {self.length_rule} answer is better"'
+        return f"{rule} is right in {_share_of(self.length_accuracy)}; {verdict} ({numbers})."
 
     def _calibration(self) -> str:
         found = self.calibration
@@ -141,6 +148,8 @@ def reward_quality(
     """
     good, bad, good_tokens, bad_tokens = _checked(chosen, rejected, chosen_tokens, rejected_tokens)
     right, longer = _wins(good, bad), _wins(good_tokens, bad_tokens)
+    length_rule: Literal["longer", "shorter"] = "longer" if longer.mean() >= 0.5 else "shorter"
+    by_length = longer if length_rule == "longer" else 1 - longer
     answers = np.concatenate([good, bad])
     correlation = spearman(answers, np.concatenate([good_tokens, bad_tokens]))
     return RewardQuality(
@@ -148,7 +157,9 @@ def reward_quality(
         ties=int((good == bad).sum()),
         accuracy=mean_interval(right),
         longer_is_better=mean_interval(longer),
-        versus_longer=paired_difference(right, longer),
+        length_rule=length_rule,
+        length_accuracy=mean_interval(by_length),
+        versus_length=paired_difference(right, by_length),
         calibration=_calibration(good - bad, right),
         length_bias=_length_bias(correlation, right[longer == 1], right[longer == 0]),
         chosen_reward=float(good.mean()),

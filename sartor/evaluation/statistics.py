@@ -137,14 +137,27 @@ def beyond_seen(largest: float, num_seen: int, most: float) -> float:
 
 
 def unbounded_difference(a: ArrayLike, b: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """The mean of a - b over the same rows and its confidence limits by Student's t, for measures of any size (scores
-    in [0, 1] are served better by `paired_difference`). Infinite limits for a single row."""
-    differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
+    """The mean of a - b over the same rows and its confidence limits, for measures of any size. Infinite limits for a
+    single row.
+
+    Values that all lie in [0, 1] are taken for scores (`difference_interval`). Others get the same two rows added, won
+    and lost, and Student's t: equal differences in a few rows do not show that all are equal. What their bounds are is
+    not known; in their place stand the lowest and the highest value of either side, 0 and 1 among them.
+    """
+    ours, theirs = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    differences = ours - theirs
     mean, count = float(differences.mean()), len(differences)
     if count < 2:
         return mean, -math.inf, math.inf
-    half = student_quantile((1 + confidence) / 2, count - 1) * float(differences.std(ddof=1)) / math.sqrt(count)
-    return mean, mean - half, mean + half
+    lowest, highest = min(ours.min(), theirs.min(), 0.0), max(ours.max(), theirs.max(), 1.0)
+    if lowest == 0.0 and highest == 1.0:
+        return mean, *difference_interval(ours, theirs, confidence=confidence)
+    largest, num_seen = float(np.abs(differences).max()), int((differences != 0).sum())
+    added = beyond_seen(largest, num_seen, float(highest - lowest))
+    differences = np.append(differences, (added, -added))
+    middle, deviations = float(differences.mean()), float(((differences - differences.mean()) ** 2).sum())
+    half = student_quantile((1 + confidence) / 2, count - 1) * math.sqrt(deviations) / (count + 2)
+    return mean, middle - half, middle + half
 
 
 def mcnemar(only_a: int, only_b: int) -> float:

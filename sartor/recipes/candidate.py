@@ -14,13 +14,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sartor.base.device import device
-from sartor.base.errors import SartorError
+from sartor.base.errors import DataError, SartorError
 from sartor.base.peak_memory import PeakMemory
 from sartor.data.bad_rows import BadRows
-from sartor.data.chat import ChatFormat, Rendered
+from sartor.data.chat import ASKS_OTHERWISE, ASKS_OTHERWISE_HINT, ChatFormat, Rendered
 from sartor.data.formats import read_examples
 from sartor.data.records import Example
 from sartor.data.task import Task
@@ -31,6 +29,7 @@ from sartor.models.hub import locate
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
 from sartor.recipes.held_out import HeldOutTask
+from sartor.recipes.out_of_memory import is_out_of_memory
 from sartor.train.likelihood import row_losses
 
 REQUEST_FILE, MEASURED_FILE, TRAIN_FILE, DEV_FILE = "request.json", "measured.json", "train.jsonl", "dev.jsonl"
@@ -51,8 +50,8 @@ class CandidateRequest:
 
 @dataclass(frozen=True)
 class CandidateMeasured:
-    """`losses` are nats of each held-out row's answers, end of turn included; None for a row longer than the model
-    reads. `trained_*` are the same after training. Speeds are tokens a second of one request."""
+    """`losses` are nats of each held-out row's answers, end of turn included; None for a row that cannot be measured
+    (`example_losses`). `trained_*` are the same after training. Speeds are tokens a second of one request."""
 
     losses: list[float | None]
     tokens: int
@@ -97,19 +96,26 @@ def measure(request: CandidateRequest, folder: Path) -> CandidateMeasured:
 
 
 def example_losses(model: LocalModel, examples: Sequence[Example]) -> tuple[list[float | None], int]:
-    """Nats of each example's answers (None: longer than the model reads), and how many tokens were scored."""
+    """Nats of each example's answers, and how many tokens were scored. None for an example that is longer than the
+    model reads, or with an answer that it would write otherwise than the template does: no token of such an answer is
+    scored, and it must not pass for one that is certain. DataError where no example is left."""
     longest = context_tokens(model.model)
+    rendered = [model.chat.render(example.messages, example.where) for example in examples]
+    asked_alike = [all(row.num_trained for row in each) for each in rendered]
+    if not any(asked_alike):
+        raise DataError(ASKS_OTHERWISE, hint=ASKS_OTHERWISE_HINT)
     rows: list[Rendered] = []
     owners: list[int] = []
     losses: list[float | None] = []
-    for index, example in enumerate(examples):
-        rendered = model.chat.render(example.messages, example.where)
-        fits = all(len(row.ids) <= longest for row in rendered)
+    for index, (each, alike) in enumerate(zip(rendered, asked_alike, strict=True)):
+        fits = alike and all(len(row.ids) <= longest for row in each)
         losses.append(0.0 if fits else None)
         if fits:
-            rows += rendered
-            owners += [index] * len(rendered)
-    for owner, nats in zip(owners, row_losses(model.model, rows, MICRO_BATCH_TOKENS) if rows else [], strict=True):
+            rows += each
+            owners += [index] * len(each)
+    if not rows:
+        raise DataError(f"no held-out row fits the {longest:,} tokens that it reads", hint="shorten the rows")
+    for owner, nats in zip(owners, row_losses(model.model, rows, MICRO_BATCH_TOKENS), strict=True):
         losses[owner] = (losses[owner] or 0.0) + float(nats)
     return losses, sum(row.num_trained for row in rows)
 
@@ -158,7 +164,9 @@ def main(folder: Path) -> None:
         found: dict[str, Any] = asdict(measure(request, folder))
     except SartorError as error:
         found = {"error": error.what}
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         found = {"error": "memory was too short"}
     (folder / MEASURED_FILE).write_text(json.dumps(found))
 

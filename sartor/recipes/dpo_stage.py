@@ -27,7 +27,9 @@ ADAPTER_SETTINGS = ("adapter", "lora_rank", "lora_alpha", "lora_dropout", "lora_
 class DpoStage(Stage[DpoSettings]):
     """The model learns to prefer what is preferred, held to the reference: itself as it was before the first step."""
 
+    own_dropout = False  # the reference has none either
     source: PairSource
+    prepared: PreparedPairs
 
     def __init__(self, config: DpoSettings, prepared: PreparedPairs | None = None):
         super().__init__(config)

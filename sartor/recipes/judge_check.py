@@ -1,6 +1,6 @@
 """A scorer, or a judge, against people: how far it agrees with hand labels, and what each path would score by them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,15 @@ from sartor.evaluation.agreement import (
     RIGHT_FROM,
     Confusion,
     Corrected,
+    Sample,
     confusion,
     corrected_scores,
-    strata_of,
     weighted_rate,
     weights_of,
 )
 from sartor.evaluation.scoring import score_replies
 from sartor.evaluation.statistics import Interval
-from sartor.recipes.labels import Answered, Labels, read_answered, read_labels
+from sartor.recipes.labels import Answered, Labels, read_answered, read_labels, stand_for
 
 CHECK_FILE = "judge_check.json"  # in the folder of a `choose` run
 JUDGEMENTS_FILE = "judge_answers.jsonl"  # what a remote judge has said, beside the answers
@@ -91,10 +91,11 @@ def check_run(source: Path, labels_file: Path, task: str | None = None) -> Check
         raise DataError(given, where=str(labels_file), hint=hint)
     if labels.unknown:
         warn(f"{labels.unknown:,} labels are of answers that are not there (measured again?) and are left out")
+    weights = stand_for(answers, labels.by_key)  # by the scores that the sheet was drawn by
     if task is not None:
         folder = source if source.is_dir() else source.parent
         answers = scored_anew(answers, Task.load(task), folder / JUDGEMENTS_FILE)
-    found = check(answers, labels, str(labels_file))
+    found = check(answers, labels, weights, str(labels_file))
     if task is None and source.is_dir():
         replace_json(source / CHECK_FILE, found.as_json())
     return found
@@ -112,22 +113,26 @@ def scored_anew(answers: Sequence[Answered], task: Task, judgements: Path) -> li
     return [replace(answer, score=scored.score) for answer, scored in zip(answers, worth, strict=True)]
 
 
-def check(answers: Sequence[Answered], labels: Labels, where: str) -> Check:
-    """DataError when too few answers have both a score and a label to say anything."""
+def check(answers: Sequence[Answered], labels: Labels, weights: Mapping[str, float], where: str) -> Check:
+    """`weights` as `stand_for` gives them. DataError when too few answers have both a score and a label to say
+    anything."""
     scored = [answer for answer in answers if answer.score is not None]
-    scores = np.array([answer.score for answer in scored], dtype=np.float64)
-    given = np.array([labels.by_key.get(answer.key, np.nan) for answer in scored], dtype=np.float64)
-    known = ~np.isnan(given)
-    distinct = len({answer.key for answer, there in zip(scored, known, strict=True) if there})
-    if distinct < FEWEST_LABELS:
-        what = f"{distinct} labelled answers are too few to tell anything"
+    sample = Sample(
+        [answer.path for answer in scored],
+        [answer.key for answer in scored],
+        np.array([answer.score for answer in scored], dtype=np.float64),
+        np.array([labels.by_key.get(answer.key, np.nan) for answer in scored], dtype=np.float64),
+        np.array([weights.get(answer.key, 0.0) for answer in scored], dtype=np.float64),
+    )
+    known, scores, given = sample.labelled, sample.scores, sample.labels
+    keys = [key for key, there in zip(sample.keys, known, strict=True) if there]
+    if len(set(keys)) < FEWEST_LABELS:
+        what = f"{len(set(keys))} labelled answers are too few to tell anything"
         raise DataError(what, where=where, hint=f"label {FEWEST_LABELS} at least; 50 tell something")
-    paths = [answer.path for answer in scored]
-    weights = weights_of(strata_of(paths, scores), known)[known]
+    standing = weights_of(sample)[known]
     same = ((scores >= RIGHT_FROM) == (given >= RIGHT_FROM))[known].astype(np.float64)
-    agreement = weighted_rate(same, weights)
-    kappa = confusion(scores[known], given[known], weights).kappa
-    corrected = {str(name): each for name, each in corrected_scores(paths, scores, given).items()}
+    agreement = weighted_rate(same, standing, keys)
+    kappa = confusion(scores[known], given[known], standing).kappa
     verdict = _verdict(agreement)
     return Check(
         verdict=verdict,
@@ -138,7 +143,7 @@ def check(answers: Sequence[Answered], labels: Labels, where: str) -> Check:
         labelled=int(known.sum()),
         unscored=len(answers) - len(scored),
         labels=labels,
-        paths=corrected,
+        paths=corrected_scores(sample),
         disagreements=_disagreements(scored, scores, given),
     )
 

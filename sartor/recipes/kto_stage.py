@@ -28,7 +28,9 @@ NOT_READ = ("label_smoothing", "target_margin", "length_normalised", "supervised
 class KtoStage(Stage[DpoSettings]):
     """Desirable answers become likelier and others less likely, against the reference: the model as it was."""
 
+    own_dropout = False  # the reference has none either
     source: RatedSource
+    prepared: PreparedRated
 
     def __init__(self, config: DpoSettings, prepared: PreparedRated | None = None):
         super().__init__(config)

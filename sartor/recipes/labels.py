@@ -7,8 +7,10 @@ the answer stands, however often it is measured again.
 import csv
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +73,55 @@ def _answered(raw: Mapping[str, Any], place: str, path: str) -> Answered:
     )
 
 
+Stratum = tuple[str, bool | None]  # a path, and whether its scorer calls the answer right (None: it was not scored)
+
+
+def homes(answers: Sequence[Answered]) -> dict[str, Stratum]:
+    """By the key of each answer, the one stratum that it is drawn from: the smallest of those that hold it.
+
+    An answer that several paths gave is in a stratum of each. Were it drawn from any of them, it would come up more
+    often than the answers beside it in the larger ones, and a label would speak too much for what paths agree on.
+    Drawn from one home it is as likely to come up as all that are at home there, and every stratum still gets its
+    share, since what it shares is at home in a smaller one.
+    """
+    sizes = Counter(map(_stratum, answers))
+    found: dict[str, Stratum] = {}
+    for answer in answers:
+        own = _stratum(answer)
+        there = found.setdefault(answer.key, own)
+        found[answer.key] = min(there, own, key=lambda each: (each[1] is None, sizes[each], each[0], bool(each[1])))
+    return found
+
+
+def stand_for(answers: Sequence[Answered], labelled: Collection[str]) -> dict[str, float]:
+    """By the key of each labelled answer, how many answers that differ it stands for: as many of its home as there are
+    to a label. It holds for labels of a drawn sheet, also of one that is filled in in part, and for labels of answers
+    that people chose themselves as far as these are like the others of their home."""
+    home_of = homes(answers)
+    sizes = Counter(home_of.values())
+    known = Counter(home_of[key] for key in labelled)
+    return {key: sizes[home_of[key]] / known[home_of[key]] for key in labelled}
+
+
 def draw(answers: Sequence[Answered], number: int) -> list[Answered]:
     """`number` answers that differ, in turn from every path and from what its scorer calls right and wrong.
 
-    Within each such stratum those with the lowest hash come first: a simple random sample, and the same answers where
-    paths agree, so that a label of an answer that several paths gave favours none of them (coordinated samples by
-    permanent random numbers, Ohlsson 1995). Unscored answers are not drawn.
+    Within each such stratum those with the lowest hash come first, so that what is at home there is a simple random
+    sample (`homes`), and the same one whenever it is drawn. Unscored answers are not drawn.
     """
-    strata: dict[tuple[str, bool], list[Answered]] = {}
-    for answer in sorted(answers, key=lambda answer: _hash("draw", answer)):
-        if answer.score is not None:
-            strata.setdefault((answer.path, answer.score >= RIGHT_FROM), []).append(answer)
-    drawn: dict[str, Answered] = {}
-    longest = max(map(len, strata.values()), default=0)
-    for place in range(longest):
-        for name in sorted(strata):
-            if place < len(strata[name]) and len(drawn) < number:
-                drawn.setdefault(strata[name][place].key, strata[name][place])
-    return sorted(drawn.values(), key=lambda answer: _hash("order", answer))
+    scored = [answer for answer in answers if answer.score is not None]
+    home_of = homes(scored)
+    once = {answer.key: answer for answer in reversed(scored)}
+    strata: dict[Stratum, list[Answered]] = {}
+    for answer in sorted(once.values(), key=lambda answer: _hash("draw", answer)):
+        strata.setdefault(home_of[answer.key], []).append(answer)
+    in_turn = zip_longest(*(strata[name] for name in sorted(strata)))
+    drawn = [answer for turn in in_turn for answer in turn if answer is not None][:number]
+    return sorted(drawn, key=lambda answer: _hash("order", answer))
+
+
+def _stratum(answer: Answered) -> Stratum:
+    return answer.path, None if answer.score is None else answer.score >= RIGHT_FROM
 
 
 def _hash(purpose: str, answer: Answered) -> str:

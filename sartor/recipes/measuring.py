@@ -17,7 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sartor.base.device import device, memory
@@ -29,6 +28,7 @@ from sartor.recipes.dpo_stage import DpoStage
 from sartor.recipes.examples import SupervisedStage
 from sartor.recipes.kto_stage import KtoStage
 from sartor.recipes.measured import MEASURED_FILE, REQUEST_FILE, SETTINGS, Measured, Memory, Times, Work
+from sartor.recipes.out_of_memory import is_out_of_memory
 from sartor.recipes.planning import Plan
 from sartor.recipes.preference_settings import DpoSettings
 from sartor.recipes.reward_stage import RewardStage
@@ -236,7 +236,9 @@ def answer(folder: Path, measured: Callable[[dict[str, Any]], Any]) -> None:
     except SartorError as error:
         told = {"what": error.what, "where": error.where, "hint": error.hint}
         found = {"error": told | {"exit_code": error.exit_code}}
-    except (torch.OutOfMemoryError, MemoryError):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         found = {"out_of_memory": True}
     (folder / MEASURED_FILE).write_text(json.dumps(found))
 

@@ -16,7 +16,7 @@ from huggingface_hub import scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
 
 from sartor.base.device import compute_dtype, device, memory
-from sartor.base.errors import SartorError
+from sartor.base.errors import DataError, SartorError
 from sartor.models.hub import ModelLocation, locate
 from sartor.models.starter import is_fetched, starter_folder
 
@@ -86,7 +86,7 @@ def known_models(runs: Path) -> tuple[list[ModelFacts], list[str]]:
 
 
 def facts(name: str, kind: str = "") -> ModelFacts:
-    """Of one model that `locate` finds. SartorError as it raises them."""
+    """Of one model that `locate` finds. SartorError as it raises them; DataError for weights that are not whole."""
     place = locate(name)
     config = _json(place.folder / "config.json")
     text = config.get("text_config") or config
@@ -162,14 +162,25 @@ def _hub_cache() -> list[str]:
 
 
 def _parameters(folder: Path) -> int:
-    """Numbers in the folder's safetensors files, by their headers (8 bytes of length, then JSON)."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
+    """Numbers in the folder's safetensors files, by their headers (8 bytes of length, then JSON). DataError for a file
+    that has none."""
+    return sum(_stored_numbers(file) for file in folder.glob("*.safetensors"))
+
+
+def _stored_numbers(file: Path) -> int:
+    try:
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
+            if length > file.stat().st_size:
+                raise ValueError("its header would be longer than the file")
             header = json.loads(stream.read(length))
-        total += sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
-    return total
+        return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    except (struct.error, ValueError, AttributeError, KeyError, TypeError):  # the last three: some other JSON
+        raise DataError(
+            "not a readable safetensors file",
+            where=str(file),
+            hint="copy or download it again (in a folder cloned with git, `git lfs pull` fetches the weights)",
+        ) from None
 
 
 def _activations(text: dict[str, Any], held: torch.dtype) -> int:

@@ -162,7 +162,10 @@ def _table(
     if measured and not shared:
         raise DataError("no held-out row fits every model", hint="shorten the rows, or leave out a model")
     if len(shared) < len(dev):
-        warn(f"{len(dev) - len(shared)} held-out rows are longer than a model reads; none is compared on them")
+        warn(
+            f"{len(dev) - len(shared)} held-out rows are longer than a model reads, or its template asks for their "
+            "answers otherwise than it writes them; no model is compared on them"
+        )
     before = likelihoods({name: each["losses"] for name, each in measured.items()}, sizes, shared)
     trained = {name: each["trained_losses"] for name, each in measured.items() if each["trained_losses"] is not None}
     after = likelihoods(trained, sizes, shared)

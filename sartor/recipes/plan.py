@@ -107,7 +107,8 @@ def estimate(config: TrainingConfig, measured: Measured, price_per_hour: float |
     """The whole run from what was measured."""
     work, times = measured.work, measured.times
     step_seconds = times.token * work.step_tokens
-    num_steps, every = schedule(config, work.steps_per_epoch, step_seconds, times.evaluation)
+    before_first_step = times.start + times.beforehand + times.evaluation + PROBE_STEPS * step_seconds
+    num_steps, every = schedule(config, work.steps_per_epoch, step_seconds, times.evaluation, before_first_step)
     evaluations = -(-num_steps // every)
     apart = times.start + times.beforehand + times.result
     apart += (evaluations + 1) * times.evaluation + evaluations * times.checkpoint

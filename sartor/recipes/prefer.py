@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 from sartor.base.console import say, warn
 from sartor.base.errors import UsageError
@@ -18,6 +20,7 @@ from sartor.data.preferences import read_prompt
 from sartor.data.records import Conversation
 from sartor.data.turns import message
 from sartor.generation.protocol import Generator, Reply, Sampling
+from sartor.models.hub import lasting_name
 from sartor.recipes.judgements import Judgements, Line, Place
 from sartor.recipes.prefer_questions import Question, prompt_key, well_formed
 from sartor.retrieval.path import open_model
@@ -31,8 +34,8 @@ COUNT_OF = {"left": "preferences", "right": "preferences", "tie": "ties", "skip"
 
 @dataclass(frozen=True)
 class Contestant:
-    """One of the two that answer. With `has_own_prompt` it is not sent the task's instruction, as when it is
-    measured."""
+    """One of the two that answer; `name` is the same from every folder. With `has_own_prompt` it is not sent the task's
+    instruction, as when it is measured."""
 
     name: str
     generator: Generator
@@ -199,13 +202,16 @@ class PreferenceSession:
     # --- what is recorded ---------------------------------------------------------------------------------
 
     def _preference_line(self, pair: Pair, verdict: str, seconds: float | None) -> Line:
-        """`prompt`, `chosen` and `rejected` are what training reads; the rest says how the judgement came about."""
+        """`prompt`, `chosen` and `rejected` are what training reads, and which of both was cut at its length; the rest
+        says how the judgement came about."""
         better = SIDES.index(verdict)
+        is_cut = {"chosen_cut": pair.is_cut[better], "rejected_cut": pair.is_cut[1 - better]}
         answers = (pair.left, pair.right)
         return {
             "prompt": pair.prompt,
             "chosen": [message("assistant", answers[better])],
             "rejected": [message("assistant", answers[1 - better])],
+            **{name: True for name, cut in is_cut.items() if cut},
             "chosen_side": verdict,
             "chosen_model": pair.models[better],
             "rejected_model": pair.models[1 - better],
@@ -311,23 +317,39 @@ def open_contestants(
     """The two that answer: `model` twice, or `model` and `against`. `max_new_tokens` None is what each model was
     measured with."""
     first = _open(model, path_name, max_new_tokens)
-    if against is None or (against.rstrip("/") or against) == first.name:
+    if against is None or _lasting_name(against, None) == first.name:
         return first, first
     return first, _open(against, None, max_new_tokens)
 
 
 def _open(model: str, path_name: str | None, max_new_tokens: int | None) -> Contestant:
     path = open_model(model, path_name)
-    name = model.rstrip("/") or model
-    name = f"{name}:{path_name}" if path_name else name
     length = max_new_tokens or path.config.max_new_tokens
+    name = _lasting_name(model, path_name)
     return Contestant(name, path.generator, length, has_own_prompt=bool(path.config.description))
 
 
+def _lasting_name(model: str, path_name: str | None) -> str:
+    name = lasting_name(model.rstrip("/") or model)
+    return f"{name}:{path_name}" if path_name else name
+
+
+def _recorded_name(name: Any) -> str | None:
+    """The lasting name of what a line calls a model; lines may hold it as it was typed."""
+    if not isinstance(name, str):
+        return None
+    model, _, path_name = name.rpartition(":")
+    is_path = bool(model) and Path(model).expanduser().is_dir()
+    return _lasting_name(model, path_name) if is_path else _lasting_name(name, None)
+
+
 def _judged_keys(lines: Sequence[Line], names: set[str]) -> set[str]:
-    """Keys of the questions that these models were compared on. Lines from elsewhere name no models."""
+    """Keys of the questions that these models were compared on, however they were spelt. Lines from elsewhere name no
+    models."""
     kinds = (("chosen_model", "rejected_model"), ("left_model", "right_model"))
-    ours = [line for line in lines if any({line.get(a), line.get(b)} == names for a, b in kinds)]
+    ours = [
+        line for line in lines if any({_recorded_name(line.get(side)) for side in kind} == names for kind in kinds)
+    ]
     return {prompt_key(read_prompt(line, f"judged question {line.get('id')}")) for line in ours}
 
 

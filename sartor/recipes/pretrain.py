@@ -4,6 +4,7 @@ Texts become tokens once and lie in the run folder; length of the run, batch and
 and the text there is, told with their sources, and kept. Then the one training loop.
 """
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ def run(config: PretrainConfig) -> PretrainResult:
     check_run(config, config.out)
     if (known := finished_result(Path(config.out))) is not None:
         return PretrainResult(out=Path(config.out), trained=Path(config.out) / "model", **known)
+    begun = time.monotonic()
     require_sinks(config.sinks)
     given_sources(config.data)  # a wrong path is told before anything is written
     beginning = Beginning.of(config)
@@ -87,7 +89,7 @@ def run(config: PretrainConfig) -> PretrainResult:
             keep_samples(folder, text.steps_asked, texts)
             return held_out(trained)
 
-        plan = decide_course(config, folder, beginning, text, model, loss_of, evaluate)
+        plan = decide_course(config, folder, beginning, text, model, loss_of, evaluate, begun)
         text.certify(folder, plan.course, chat)
         source = text.source(plan.course)
         say(

@@ -4,19 +4,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from torch import nn
 from transformers import PreTrainedModel
 
-from sartor.base.console import say
-from sartor.base.device import device
+from sartor.base.console import say, warn
 from sartor.base.distributed import from_main, world_size
 from sartor.base.run_folder import RunFolder
 from sartor.recipes.pretrain_model import Beginning, num_weights
 from sartor.recipes.pretrain_settings import PretrainSettings
+from sartor.recipes.pretrain_speed import PretrainSpeed, measure_speed
 from sartor.recipes.pretrain_text import Text
 from sartor.train.horizon import Course, Derived, Wishes, plan_course
 from sartor.train.loop import Evaluate, LoopSettings, LossOf, evaluation_mode, training_mode
-from sartor.train.parallel import deal
 
 PLAN_FILE = "plan.json"
 TRIED_BATCHES = 3  # micro-batches whose time tells the run's; one more warms up
@@ -40,8 +38,10 @@ def decide_course(
     model: PreTrainedModel,
     loss_of: LossOf,
     evaluate: Evaluate,
+    begun: float,
 ) -> RunPlan:
-    """Steps, batch and rate from the model's size, the text there is and the time allowed, told with their sources."""
+    """Steps, batch and rate from the model's size, the text there is and the time allowed, told with their sources.
+    What the run has taken before them, since `begun` (of `time.monotonic`), is part of that time."""
     (known,) = from_main([(folder.path / PLAN_FILE).is_file()])
     if known:
         return _read_plan(folder)
@@ -49,25 +49,25 @@ def decide_course(
         started = time.monotonic()
         before = evaluate(model)
         evaluation_seconds = time.monotonic() - started
-    token_seconds = _token_seconds(config, text, model, loss_of)
-    most = None
+    tried = measure_speed(config, model, text.trial_batches((TRIED_BATCHES + 1) * world_size()), loss_of)
+    spent = time.monotonic() - begun
+    values = from_main([tried.token_seconds, tried.update_seconds, evaluation_seconds, spent, *before.values()])
+    speed, (evaluation_seconds, spent) = PretrainSpeed(*values[:2]), values[2:4]
+
+    def course_of(most_tokens: int | None) -> Course:
+        wishes = Wishes(config.num_tokens, config.batch_tokens, config.learning_rate, most_tokens, beginning.continues)
+        return plan_course(num_weights(model), text.num_train_tokens, beginning.window_tokens, wishes)
+
+    left = None
     if config.max_minutes is not None:
-        left = config.max_minutes * 60 - (config.evaluations + 1) * evaluation_seconds
-        most = max(1, int(left / token_seconds))
-    values = from_main([token_seconds, evaluation_seconds, 0 if most is None else most, *before.values()])
-    token_seconds, evaluation_seconds = values[:2]
-    wishes = Wishes(
-        tokens=config.num_tokens,
-        batch_tokens=config.batch_tokens,
-        learning_rate=config.learning_rate,
-        most_tokens=int(values[2]) or None,
-        continues=beginning.continues,
-    )
-    course = plan_course(num_weights(model), text.num_train_tokens, beginning.window_tokens, wishes)
+        left = config.max_minutes * 60 - spent - config.evaluations * evaluation_seconds
+    course = speed.course_within(left, course_of)
     tell((*beginning.derived(model), *course.derived))
+    if course.warning is not None:
+        warn(course.warning)
     every = max(1, -(-course.num_steps // config.evaluations))
-    seconds = course.tokens * token_seconds + -(-course.num_steps // every) * evaluation_seconds
-    plan = RunPlan(course, every, seconds, dict(zip(before, values[3:], strict=True)))
+    seconds = speed.seconds(course) + -(-course.num_steps // every) * evaluation_seconds
+    plan = RunPlan(course, every, seconds, dict(zip(before, values[4:], strict=True)))
     record = asdict(plan) | {
         "num_steps": course.num_steps,
         "model": [asdict(each) for each in beginning.derived(model)],
@@ -99,22 +99,6 @@ def loop_settings(config: PretrainSettings, plan: RunPlan) -> LoopSettings:
         beta2=config.beta2,
         accept_changed_environment=config.accept_changed_environment,
     )
-
-
-def _token_seconds(config: PretrainSettings, text: Text, model: nn.Module, loss_of: LossOf) -> float:
-    """Seconds a trained token takes, over all processes together: real forward and backward passes, no update."""
-    batches = text.trial_batches((TRIED_BATCHES + 1) * world_size())
-    with training_mode(model):
-        began, tokens = 0.0, 0
-        for number, (batch, _) in enumerate(deal(batches)):
-            if number == 1:
-                began, tokens = time.monotonic(), 0
-            loss, _ = loss_of(model, batch.to(device()), batch.num_units)
-            loss.backward()  # type: ignore[no-untyped-call]
-            tokens += batch.num_row_tokens
-    seconds = time.monotonic() - began
-    model.zero_grad(set_to_none=True)
-    return seconds / tokens / world_size()
 
 
 def _read_plan(folder: RunFolder) -> RunPlan:

@@ -1,13 +1,12 @@
 """What a pre-training run will take, told from one step of it on random tokens; nothing is written."""
 
-import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from transformers import PreTrainedModel
 
+from sartor.base.console import warn
 from sartor.base.device import device
 from sartor.base.peak_memory import PeakMemory
 from sartor.data.packing import Batch
@@ -15,14 +14,13 @@ from sartor.data.token_shards.stream import Window
 from sartor.data.windows import pack_windows
 from sartor.recipes.pretrain_model import Beginning, num_weights, tokenizer_folder
 from sartor.recipes.pretrain_settings import VOCABULARIES, PretrainSettings
+from sartor.recipes.pretrain_speed import PretrainSpeed, measure_speed
 from sartor.recipes.pretrain_text import num_bytes
-from sartor.train.horizon import Course, Derived, Wishes, plan_course
-from sartor.train.loop import training_mode
-from sartor.train.optimizer import Optimizer
+from sartor.train.horizon import TOKENS_PER_WEIGHT, Course, Derived, Wishes, plan_course
 from sartor.train.running_text import running_text_loss
 
 BYTES_PER_TOKEN = 4.0  # assumed: of English with a vocabulary of some ten thousand tokens
-TRIED_MICRO_BATCHES = 2
+TRIED_MICRO_BATCHES = 2  # the first warms up
 CHECKPOINT_BYTES_PER_WEIGHT = 2 + 2 + 8  # weights, best weights, optimizer state of AdamW (Muon has less)
 CHECKPOINTS_KEPT = 2
 
@@ -54,22 +52,26 @@ def try_pretraining(config: PretrainSettings) -> Trial:
         wishes = Wishes(config.num_tokens, config.batch_tokens, config.learning_rate, most_tokens, beginning.continues)
         return plan_course(weights, data_tokens, beginning.window_tokens, wishes)
 
-    token_seconds, update_seconds = _measure(config, model, beginning.window_tokens)
+    speed = _measure(config, model, beginning.window_tokens)
     memory.end("training")
-    most = None if config.max_minutes is None else int(config.max_minutes * 60 / token_seconds)
-    chosen = course(most)
-    seconds = chosen.tokens * token_seconds + chosen.num_steps * update_seconds
+    chosen = speed.course_within(None if config.max_minutes is None else config.max_minutes * 60, course)
+    if chosen.warning is not None:
+        warn(chosen.warning)
     disk = 2 * data_tokens + (CHECKPOINTS_KEPT * CHECKPOINT_BYTES_PER_WEIGHT + 2) * all_weights
     text = Derived("tokens of text", data_tokens, f"bytes / {BYTES_PER_TOKEN:g}; assumed until they are counted")
     derived = (*beginning.derived(model), text, *chosen.derived)
-    return Trial(derived, chosen, memory.peak_bytes, chosen.tokens / seconds, seconds, disk)
+    return Trial(derived, chosen, memory.peak_bytes, speed.tokens_per_second(chosen), speed.seconds(chosen), disk)
 
 
 def trial_speed(config: PretrainSettings) -> float:
-    """Tokens a second, forward and backward, of a model of this size; the texts are not looked at."""
+    """Tokens a second of a model of this size, updates included; the texts are not looked at, and there is enough of
+    them for the tokens that suit the model."""
     beginning = Beginning.of(config)
     model = _model(config, beginning)
-    return 1 / _measure(config, model, beginning.window_tokens)[0]
+    weights = num_weights(model)
+    wishes = Wishes(config.num_tokens, config.batch_tokens)
+    course = plan_course(weights, TOKENS_PER_WEIGHT * weights, beginning.window_tokens, wishes)
+    return _measure(config, model, beginning.window_tokens).tokens_per_second(course)
 
 
 def _model(config: PretrainSettings, beginning: Beginning) -> PreTrainedModel:
@@ -79,24 +81,9 @@ def _model(config: PretrainSettings, beginning: Beginning) -> PreTrainedModel:
     return beginning.model(tokenizer_folder(config.tokenizer)).to(device())
 
 
-def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: int) -> tuple[float, float]:
-    """Seconds a token takes forward and backward, and seconds of an update, with the optimizer's state in memory."""
-    batch = _random_windows(model.config.vocab_size, window_tokens, config.micro_batch_tokens).to(device())
-    loss_of = running_text_loss(config.z_loss)
-    seconds = []
-    with training_mode(model), Optimizer(model, config.optimizer, config.weight_decay, config.beta2) as optimizer:
-        for _ in range(TRIED_MICRO_BATCHES):
-            began = time.monotonic()
-            loss, _ = loss_of(model, batch, batch.num_units)
-            loss.backward()  # type: ignore[no-untyped-call]
-            seconds.append(time.monotonic() - began)
-        for _ in range(2):  # the first one makes the state
-            began = time.monotonic()
-            for master in optimizer.weights.masters.values():
-                master.grad = torch.zeros_like(master) if master.grad is None else master.grad
-            optimizer.step(0.0)
-            update = time.monotonic() - began
-    return min(seconds) / batch.num_tokens, update
+def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: int) -> PretrainSpeed:
+    batch = _random_windows(model.config.vocab_size, window_tokens, config.micro_batch_tokens)
+    return measure_speed(config, model, [batch] * TRIED_MICRO_BATCHES, running_text_loss(config.z_loss))
 
 
 def _random_windows(vocabulary: int, window_tokens: int, micro_batch_tokens: int) -> Batch:

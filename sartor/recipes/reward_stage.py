@@ -31,6 +31,8 @@ from sartor.train.row_scores import row_scores
 class RewardStage(Stage[RewardSettings]):
     """An adapter and a head that score the preferred answers higher (Bradley and Terry)."""
 
+    prepared: PreparedPairs
+
     def __init__(self, config: RewardSettings, prepared: PreparedPairs | None = None):
         super().__init__(config)
         location = ModelLocation(config.base, resolve(config.base))  # a whole model: its adapter is what is made

@@ -27,6 +27,7 @@ from sartor.recipes.planning import Plan
 from sartor.recipes.rl_model import Start, build_actors, build_model, build_rewards
 from sartor.recipes.rl_prompts import PreparedPrompts, prepare_prompts
 from sartor.recipes.rl_settings import RolloutSettings
+from sartor.recipes.same_rows import check_rows, keep_rows_hash, rows_hash
 from sartor.recipes.training import (
     RESULT_FILE,
     check_run,
@@ -48,7 +49,8 @@ from sartor.train.run_report import write_run_report
 from sartor.train.traces import TraceLog
 
 HELD_OUT_FILE = "held_out_rewards.json"
-HELD_OUT_SEED = 2**31  # apart from every batch's: the same draws whenever the held-out prompts are answered
+HELD_OUT_DRAWS = 2**31  # apart from every batch's: the same draws at each evaluation
+LAST_DRAWS = HELD_OUT_DRAWS + 1  # which had no part in choosing the weights
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class Method:
 
 @dataclass(frozen=True)
 class RolloutResult:
-    """What a run came to. Rewards are means over the held-out prompts; `difference` is after - before with its limits
+    """What a run came to. Rewards are means over the held-out prompts; `dev_reward` is of answers that the kept weights
+    give once more, since the evaluations that chose them flatter them. `difference` is after - before with its limits
     at 95 % confidence, over the same prompts (a single prompt has no limits)."""
 
     out: Path
@@ -91,14 +94,21 @@ class RolloutResult:
 
 
 class HeldOut:
-    """Answers the held-out prompts, with the same draws each time, and measures them."""
+    """Answers the held-out prompts, with the same draws at each evaluation, and measures them."""
 
     def __init__(self, actors: Actors, prepared: PreparedPrompts, rewards: SumOfRewards, config: RolloutSettings):
         self.actors, self.prompts, self.rewards, self.config = actors, prepared.dev, rewards, config
         self.scores: list[float] = []
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        seeds = [[answer_seed(self.config.seed, HELD_OUT_SEED, place, 0)] for place in range(len(self.prompts))]
+        return self._measured(HELD_OUT_DRAWS)
+
+    def once_more(self) -> dict[str, float]:
+        """The same with other draws: the best of several evaluations owes part of its lead to the luck of its own."""
+        return self._measured(LAST_DRAWS)
+
+    def _measured(self, draws: int) -> dict[str, float]:
+        seeds = [[answer_seed(self.config.seed, draws, place, 0)] for place in range(len(self.prompts))]
         found = answered(self.actors, self.prompts, seeds, self.config.max_new_tokens, self.rewards)
         self.scores = found.scores
         return {f"dev_{name}": value for name, value in found.measures().items()}
@@ -148,9 +158,12 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
     require_sinks(sinks)
     parts = Parts.of(config, method)
     model, actors, prepared = parts.model, parts.actors, parts.prepared
+    rows = rows_hash(prepared)
+    check_rows(rows, out)
     evaluate, loss = HeldOut(actors, prepared, parts.rewards, config), method.loss(actors)
 
     with open_run(config, out) as folder:
+        keep_rows_hash(rows, folder)
         keep_rejects(prepared.bad_rows, folder)
         folder.write_json("certificate.json", {**prepared.certificate, "rewards": parts.rewards.weights})
         with TraceLog(folder.path) as traces:
@@ -172,7 +185,7 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
                 fitted = fit(model, source, loss, settings, evaluate, checkpoints)
                 checkpoints.close()
         with evaluation_mode(model):
-            last = evaluate(model)
+            last = evaluate.once_more()
         before = folder.read_json(HELD_OUT_FILE)["before"]
         folder.write_json(HELD_OUT_FILE, {"before": before, "after": evaluate.scores})
         folder.write_folder("adapter", parts.files())
@@ -239,7 +252,8 @@ def _plan(
     per_batch = source.settings.steps_per_batch
     batch_seconds = 0.0 if config.max_minutes is None else _try_batch(model, source, loss)
     batches, every = config.schedule_batches(source.order.steps_per_epoch, batch_seconds, evaluation_seconds)
-    seconds = batches * batch_seconds + -(-batches // every) * evaluation_seconds if batch_seconds else 0.0
+    evaluations = -(-batches // every) + 1  # one more at the end
+    seconds = batches * batch_seconds + evaluations * evaluation_seconds if batch_seconds else 0.0
     plan = Plan(batches * per_batch, every * per_batch, seconds, before)
     folder.write_json("plan.json", vars(plan))
     return plan

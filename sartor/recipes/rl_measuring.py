@@ -121,7 +121,7 @@ def measure(config: RolloutSettings, method: Method, began: float, folder: Path)
         parameters=sum(each.numel() for each in parts.model.parameters()),
         trained_parameters=sum(each.numel() for each in trainable_parameters(parts.model).values()),
         prompts=len(parts.prepared.train),
-        held_out_prompts=len(parts.prepared.dev),
+        held_out_prompts=parts.prepared.certificate["held_out_prompts"],
         batches_per_epoch=source.sources[1].order.steps_per_epoch,
         available_bytes=available,
         phases=peak.phases,

@@ -1,7 +1,7 @@
 """The model of reinforcement learning: one frozen base with an adapter for each role, and what is rewarded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -23,15 +23,16 @@ from sartor.base.errors import DataError, UsageError
 from sartor.base.seeds import seed_everything
 from sartor.base.tensor_file import read_tensors
 from sartor.data.batches import of_similar_length
-from sartor.data.chat import ChatFormat
+from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.packing import pack
 from sartor.data.pairs import up_to_end_of_turn
+from sartor.generation.local import context_tokens
 from sartor.models.forward import load_packed, recompute_activations
 from sartor.models.hub import ModelLocation, locate, resolve
 from sartor.models.scalar_head import ScalarHead
 from sartor.recipes.rl_settings import RolloutSettings
 from sartor.recipes.training import lora_settings
-from sartor.train.actors import POLICY, REFERENCE, REWARD, VALUE, Actors
+from sartor.train.actors import POLICY, REFERENCE, REWARD, VALUE, Actors, leave_out_dropout
 from sartor.train.rewards.protocol import Answered
 from sartor.train.rewards.specs import is_run, rewards, split_weight
 from sartor.train.rewards.weighted import SumOfRewards, Weighted
@@ -96,13 +97,15 @@ def build_model(config: RolloutSettings, start: Start, with_value: bool) -> PreT
     """The base with the adapters of all roles; policy and value function are trainable.
 
     The value function starts as the reward model where there is one, since both foresee the same (2403.17031), else at
-    zero everywhere.
+    zero everywhere. Neither drops anything out, whatever the adapters they start as were trained with, and neither does
+    the base: what they said when the answers were sampled, without dropout, is what their updates begin at.
     """
     model = load_packed(start.location.folder, compute_dtype(device()))
+    leave_out_dropout(model)
     folders = [start.location.adapter, None if start.reward_run is None else start.reward_run.folder]
     _quantize(model, [folder for folder in folders if folder is not None], config.adapter == "qlora")
     seed_everything(config.seed)
-    policy = start.policy_settings(config)
+    policy = replace(start.policy_settings(config), dropout=0.0)
     add_role(model, POLICY, policy)
     if start.location.adapter is not None:
         tensors = read_tensors(start.location.adapter / WEIGHTS_FILE)
@@ -112,7 +115,8 @@ def build_model(config: RolloutSettings, start: Start, with_value: bool) -> PreT
         add_reward(model, REWARD, REWARD_HEAD, start.reward_run)
     if with_value:
         if start.reward_run is not None:
-            add_reward(model, VALUE, VALUE_HEAD, start.reward_run)
+            undropped = replace(start.reward_run.settings, dropout=0.0)
+            add_reward(model, VALUE, VALUE_HEAD, replace(start.reward_run, settings=undropped))
             _scale_head(model.get_submodule(VALUE_HEAD), start.reward_run)
         else:
             add_role(model, VALUE, policy)
@@ -168,20 +172,24 @@ def _zero_head(model: PreTrainedModel) -> ScalarHead:
 
 class ModelReward:
     """A trained reward model's score of each answer, normalised as it says; read at the end of turn, which is put
-    behind answers that were cut off."""
+    behind answers that were cut off. Of an answer that leaves no room for it in the model's context, or that takes more
+    tokens as text than it was sampled in, the last tokens are left out."""
 
     name = "model"
 
     def __init__(self, model: PreTrainedModel, chat: ChatFormat, scale: RewardScale, micro_batch_tokens: int):
         self.model, self.chat, self.scale, self.micro_batch_tokens = model, chat, scale, micro_batch_tokens
+        self.longest = context_tokens(model)
 
     @torch.inference_mode()
     def score(self, answered: Sequence[Answered]) -> list[float]:
         rows = []
         for each in answered:
             spoken = [*each.messages, {"role": "assistant", "content": each.text}]
-            row = up_to_end_of_turn(self.chat.render(spoken, each.where)[-1])  # type: ignore[arg-type]
-            rows.append(type(row)(row.ids, [False] * len(row.ids), row.where))
+            ids = up_to_end_of_turn(self.chat.render(spoken, each.where)[-1]).ids  # type: ignore[arg-type]
+            if len(ids) > self.longest:
+                ids = [*ids[: self.longest - 1], ids[-1]]
+            rows.append(Rendered(ids, [False] * len(ids), each.where))
         order = sorted(range(len(rows)), key=lambda index: rows[index].num_tokens)  # as of_similar_length orders them
         found: list[float] = []
         place, head = next(self.model.parameters()).device, self.model.get_submodule(REWARD_HEAD)

@@ -87,7 +87,7 @@ def whole_run(config: RolloutSettings, measured: MeasuredRollouts) -> RolloutPla
     batches, every = config.schedule_batches(measured.batches_per_epoch, usual, measured.evaluation_seconds)
     evaluations = -(-batches // every)
     apart = measured.start_seconds + measured.result_seconds + evaluations * measured.checkpoint_seconds
-    apart += (evaluations + 2) * measured.evaluation_seconds  # before the first step and at the end, too
+    apart += (evaluations + 2) * measured.evaluation_seconds  # before the first step and once more at the end
     tried = int(config.max_minutes is not None)
     return RolloutPlan(
         fits=measured.peak_bytes <= measured.available_bytes,

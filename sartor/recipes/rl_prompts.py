@@ -1,7 +1,7 @@
 """The prompts of reinforcement learning: read, split, rendered, counted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,16 @@ from sartor.base.errors import DataError
 from sartor.data.bad_rows import BadRows
 from sartor.data.chat import ChatFormat
 from sartor.data.prompts import Prompt, read_prompts, task_prompts
-from sartor.data.split import split_dev
+from sartor.data.split import group_fraction, split_dev
 from sartor.data.task import Task
+from sartor.data.turns import message
 from sartor.recipes.rl_settings import RolloutSettings
 from sartor.train.rollouts import AskedPrompt
 
 
 @dataclass(frozen=True)
 class PreparedPrompts:
-    """Prompts to learn on and held out, those that fit; `usual_rewards` is what a task scores by."""
+    """Prompts to learn on, and those held out that are answered; `usual_rewards` is what a task scores by."""
 
     train: list[AskedPrompt]
     dev: list[AskedPrompt]
@@ -37,11 +38,13 @@ def prepare_prompts(config: RolloutSettings, chat: ChatFormat, context: int) -> 
         if not prompts:
             hint = f"a prompt may have {longest} tokens: lower --max-new-tokens, or raise --max-row-tokens"
             raise DataError("no prompt leaves room for an answer", where=where, hint=hint)
+    measured = _evenly(kept_dev, config.evaluation_prompts)
     tokens = [len(prompt.ids) for prompt in kept]
     shown = chat.tokenizer.decode(kept[0].ids, skip_special_tokens=False)
     certificate = {
         "prompts": len(kept),
         "held_out_prompts": len(kept_dev),
+        "held_out_prompts_answered": len(measured),
         "prompts_too_long": len(train) - len(kept),
         "prompts_with_accepted_answers": sum(bool(each.prompt.answers) for each in kept),
         "prompt_tokens": sum(tokens),
@@ -51,11 +54,12 @@ def prepare_prompts(config: RolloutSettings, chat: ChatFormat, context: int) -> 
         "template": "of the model" if chat.has_own_template else "plain",
         "shown": [shown],
     }
-    say(f"{len(kept):,} prompts of at most {max(tokens)} tokens, {len(kept_dev):,} held out")
+    answered = f", of which {len(measured):,} are answered at each evaluation" if len(measured) < len(kept_dev) else ""
+    say(f"{len(kept):,} prompts of at most {max(tokens)} tokens, {len(kept_dev):,} held out{answered}")
     if len(kept) < len(train):
         say(f"{len(train) - len(kept):,} prompts left out: too long to leave room for {config.max_new_tokens} tokens")
     say(f"the first prompt:\n{shown}")
-    return PreparedPrompts(kept, kept_dev[: config.evaluation_prompts], certificate, bad_rows, usual)
+    return PreparedPrompts(kept, measured, certificate, bad_rows, usual)
 
 
 def _read(config: RolloutSettings, bad_rows: BadRows) -> tuple[list[Prompt], list[Prompt], list[str]]:
@@ -63,7 +67,9 @@ def _read(config: RolloutSettings, bad_rows: BadRows) -> tuple[list[Prompt], lis
         task = Task.load(config.data)
         train, dev = task_prompts(task)
         say(f"task {task.name}: {len(train):,} questions to learn on, {len(dev):,} held out; scorer {task.scorer.name}")
-        return train, read_prompts(config.dev, bad_rows) if config.dev else dev, [task.scorer.name]
+        if config.dev is not None:
+            dev = [_instructed(prompt, task) for prompt in read_prompts(config.dev, bad_rows)]
+        return train, dev, [task.scorer.name]
     prompts = read_prompts(config.data, bad_rows)
     if config.dev is not None:
         return prompts, read_prompts(config.dev, bad_rows), []
@@ -72,6 +78,19 @@ def _read(config: RolloutSettings, bad_rows: BadRows) -> tuple[list[Prompt], lis
     except DataError:
         hint = "give held-out prompts with --dev"
         raise DataError("all prompts are the same, so none can be held out", where=config.data, hint=hint) from None
+
+
+def _instructed(prompt: Prompt, task: Task) -> Prompt:
+    """Asked as the task asks, unless the prompt has a system turn of its own."""
+    if not task.instruction or prompt.messages[0]["role"] == "system":
+        return prompt
+    return replace(prompt, messages=[message("system", task.instruction), *prompt.messages])
+
+
+def _evenly(prompts: Sequence[AskedPrompt], most: int) -> list[AskedPrompt]:
+    """At most so many, chosen by a hash of the question, since files are often in order of source or difficulty."""
+    by_hash = sorted(range(len(prompts)), key=lambda place: group_fraction(prompts[place].prompt.question))
+    return [prompts[place] for place in sorted(by_hash[:most])]
 
 
 def _asked(prompts: Sequence[Prompt], chat: ChatFormat, longest: int) -> list[AskedPrompt]:

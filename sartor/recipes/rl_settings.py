@@ -45,16 +45,22 @@ class RolloutSettings(TrainingConfig):
             raise ValueError("--minibatches deals out whole prompts, and --batch-rows is smaller")
         return self
 
+    @model_validator(mode="after")
+    def _nothing_is_dropped_out(self) -> Self:
+        if self.lora_dropout:
+            raise ValueError("--lora-dropout has no place here: learning begins at what sampling said, without dropout")
+        return self
+
     def schedule_batches(
         self, batches_per_epoch: int, batch_seconds: float, evaluation_seconds: float
     ) -> tuple[int, int]:
         """How many batches of answers are learnt from, and after how many of them comes an evaluation. With
-        `max_minutes`, evaluations take at most a fifth of the time."""
+        `max_minutes`, evaluations and the last measurement take at most a fifth of the time."""
         batches, evaluations = max(1, round(self.epochs * batches_per_epoch)), self.evaluations
         if self.max_minutes is not None:
             allowed = self.max_minutes * 60
-            evaluations = max(1, min(evaluations, int(0.2 * allowed / evaluation_seconds)))
-            batches = min(batches, max(1, int((allowed - evaluations * evaluation_seconds) / batch_seconds)))
+            evaluations = max(1, min(evaluations, int(0.2 * allowed / evaluation_seconds) - 1))
+            batches = min(batches, max(1, int((allowed - (evaluations + 1) * evaluation_seconds) / batch_seconds)))
         return batches, max(1, -(-batches // evaluations))
 
 
@@ -96,7 +102,8 @@ class GrpoSettings(RolloutSettings):
 
     answers: int = Field(8, ge=2, description="answers sampled to each prompt, which are compared with one another")
     baseline: Literal["mean", "leave_one_out"] = Field(
-        "mean", description="what an answer is compared with: its group's mean, or that of the others (RLOO)"
+        "mean",
+        description="what an answer is compared with: its group's mean, or that of the others (RLOO, with scale none)",
     )
     scale: Literal["group", "batch", "none"] = Field(
         "group", description="advantages are divided by the deviation of the group's or batch's rewards or not"
@@ -107,3 +114,10 @@ class GrpoSettings(RolloutSettings):
     kl_coefficient: float = Field(
         0.02, ge=0, description="weight of the divergence from the reference in the loss; 0 does not hold it"
     )
+
+    @model_validator(mode="after")
+    def _others_are_not_scaled(self) -> Self:
+        if self.baseline == "leave_one_out" and self.scale != "none":
+            what = "--baseline leave_one_out is not divided by a deviation"
+            raise ValueError(f"{what}: give --scale none, not {self.scale}")
+        return self

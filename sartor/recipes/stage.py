@@ -26,6 +26,7 @@ from sartor.data.packing import MicroBatch
 from sartor.models.hub import lasting_name
 from sartor.recipes.pair_rows import PreparedRows
 from sartor.recipes.planning import plan_steps
+from sartor.recipes.same_rows import check_rows, keep_rows_hash, rows_hash
 from sartor.recipes.settings import RowsConfig
 from sartor.recipes.training import (
     RESULT_FILE,
@@ -52,10 +53,13 @@ class Stage(ABC, Generic[ConfigType]):
 
     base: the base model's folder. start: an adapter to go on from, where there is one. certificate: what will be
     learnt. num_train, num_dev: rows (or pairs) learnt from and held out. dev_tokens: tokens of those held out.
-    beforehand_tokens: tokens that `begin` computes without gradients.
+    beforehand_tokens: tokens that `begin` computes without gradients. own_dropout: whether the base's own dropout acts
+    while it learns. prepared: what was read and rendered, with the rows in its lists.
     """
 
     best_by: BestBy = "dev_loss"
+    own_dropout: bool = True
+    prepared: Any
     base: Path
     start: Path | None = None
     certificate: Mapping[str, Any]
@@ -85,7 +89,7 @@ class Stage(ABC, Generic[ConfigType]):
 
     def complete(self) -> PreTrainedModel:
         """The model with what is trained, on the CPU; its start is a function of the seed."""
-        return complete_model(self.config, self.base, start=self.start)
+        return complete_model(self.config, self.base, start=self.start, own_dropout=self.own_dropout)
 
     def begin(self, model: PreTrainedModel, folder: RunFolder) -> None:
         """Whatever must be known before the first step, and is kept in the run."""
@@ -169,9 +173,12 @@ def run_stage(
     started = time.monotonic()
     require_sinks(sinks)
     stage = stage_of(config)
+    rows = rows_hash(stage.prepared)
+    check_rows(rows, out)
     model = stage.model()
 
     with open_run(config, out) as folder:
+        keep_rows_hash(rows, folder)
         keep_rejects(stage.bad_rows, folder)
         folder.write_json("certificate.json", stage.certificate)
         stage.begin(model, folder)

@@ -27,6 +27,7 @@ from sartor.models.forward import load_packed, recompute_activations
 from sartor.recipes.planning import Plan
 from sartor.recipes.runs import forget_failure, noting_failure
 from sartor.recipes.settings import OF_AN_ADAPTER, RowsConfig, TrainingConfig
+from sartor.train.actors import leave_out_dropout
 from sartor.train.loop import BestBy, LoopSettings
 from sartor.train.parallel import place
 from sartor.train.run_report import REPORT, write_run_report
@@ -141,11 +142,18 @@ def trainable_model(
 
 
 def complete_model(
-    config: TrainingConfig, base: Path, dtype: torch.dtype | None = None, start: Path | None = None
+    config: TrainingConfig,
+    base: Path,
+    dtype: torch.dtype | None = None,
+    start: Path | None = None,
+    own_dropout: bool = True,
 ) -> PreTrainedModel:
     """The base model with our attention and with what is trained, on the CPU, in the number format this machine
-    computes best in or in `dtype`; its start is a function of the seed, or the adapter in the folder `start`."""
+    computes best in or in `dtype`; its start is a function of the seed, or the adapter in the folder `start`. Without
+    `own_dropout` nothing of the base is dropped out."""
     model = load_packed(base, dtype or compute_dtype(device()))
+    if not own_dropout:
+        leave_out_dropout(model)
     lora = lora_settings(config)
     seed_everything(config.seed)
     if config.adapter == "qlora":

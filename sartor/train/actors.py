@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from sartor.adapters.roles import act_as, acting
+from sartor.base.console import warn
 from sartor.data.chat import ChatFormat
 from sartor.data.packing import Batch
 from sartor.generation.engine import Engine
@@ -77,6 +79,27 @@ class Actors:
 def _no_text(ids: Sequence[int]) -> str:
     """Answers are decoded when they are whole; nobody reads along."""
     return ""
+
+
+def leave_out_dropout(model: nn.Module) -> None:
+    """Switch a base model's own dropout off for good, which is said once: what it says is compared with what was said
+    without any. An adapter that is put on it later keeps its own."""
+    shares = {0.0}
+    for module in model.modules():
+        # Some families drop by a function of torch's, with a share that the module keeps by a name of its own.
+        own = ["p"] if isinstance(module, nn.Dropout) else [name for name in vars(module) if "drop" in name]
+        for name in own:
+            if isinstance(share := getattr(module, name), float):
+                shares.add(share)
+                setattr(module, name, 0.0)
+    if largest := max(shares):
+        _say_dropout_is_left_out(largest)
+
+
+@cache
+def _say_dropout_is_left_out(share: float) -> None:
+    """Once a process: a run that is shared out among processes makes its model twice."""
+    warn(f"the model's own dropout of up to {share:g} is left out: it learns by comparison with what is said without")
 
 
 @contextmanager

@@ -69,26 +69,29 @@ def group_advantages(
 
     baseline: the mean of the group (GRPO, 2402.03300), or of its other answers (RLOO, 2402.14740), which is unbiased.
     scale: divided by the deviation of the group's rewards (GRPO) or of all (2508.08221), or not (Dr. GRPO,
-    2503.20783). Deviations are over n - 1 and have 1e-4 added, as in TRL; a group of equal rewards gets 0.
+    2503.20783). Deviations are over n - 1 and have 1e-4 added, as in TRL; a group of equal rewards gets exactly 0.
     ValueError for groups of fewer than two, which have nothing to be compared with.
     """
     if group_size < 2:
         raise ValueError(f"an answer is compared with others of its group: groups of {group_size} have none")
-    groups = rewards.detach().view(-1, group_size)
+    groups = rewards.detach().double().view(-1, group_size)
     advantages = groups - groups.mean(1, keepdim=True)
+    # The mean of equal numbers is not always that number, and a deviation of rounding would make it an advantage.
+    advantages[groups.amax(1) == groups.amin(1)] = 0.0
     if baseline == "leave_one_out":
         advantages = advantages * (group_size / (group_size - 1))
     if scale == "group":
         advantages = advantages / (groups.std(1, keepdim=True) + SMALLEST_DEVIATION)
     elif scale == "batch":
         advantages = advantages / (groups.std() + SMALLEST_DEVIATION)
-    return advantages.reshape(-1)
+    return advantages.reshape(-1).to(rewards.dtype)
 
 
 def whiten(values: Tensor) -> Tensor:
     """Shifted and scaled to mean 0 and variance 1 (over n, as in lm-human-preferences); a constant becomes zeros."""
-    variance, mean = torch.var_mean(values, correction=0)
-    return (values - mean) * torch.rsqrt(variance + SMALLEST_VARIANCE)
+    exact = values.double()  # in float32 the mean of equal numbers may be off by more than the smallest deviation
+    variance, mean = torch.var_mean(exact, correction=0)
+    return ((exact - mean) * torch.rsqrt(variance + SMALLEST_VARIANCE)).to(values.dtype)
 
 
 def explained_variance(values: Tensor, returns: Tensor) -> float:
@@ -100,9 +103,11 @@ def explained_variance(values: Tensor, returns: Tensor) -> float:
 def next_kl_coefficient(coefficient: float, kl: float, target: float, horizon: float, num_answers: int) -> float:
     """The coefficient after a step of `num_answers` answers that measured `kl`, pulled towards the one at which the
     divergence is `target` (1909.08593, section 2.2): proportional to the relative error, clipped at ±20 %, so that it
-    moves by at most a fifth in `horizon` answers, compounding aside."""
+    moves by at most a fifth in `horizon` answers, compounding aside. Unlike there it also moves by at most a fifth in a
+    step: with a horizon of less than a fifth of the step's answers the coefficient would become negative, and stay so.
+    """
     error = min(max(kl / target - 1, -LARGEST_ERROR), LARGEST_ERROR)
-    return coefficient * (1 + error * num_answers / horizon)
+    return coefficient * (1 + error * min(num_answers / horizon, 1.0))
 
 
 class RunningScale:

@@ -5,7 +5,7 @@ Thresholds marked "assumed" are set so that made-up healthy runs with noise stay
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,13 +57,21 @@ class Curves:
     def __getitem__(self, name: str) -> list[float]:
         return self.columns[name]
 
-    def until(self, end: int) -> "Curves":
-        return Curves(self.steps[:end], {name: values[:end] for name, values in self.columns.items()})
+    def growing(self) -> Iterator["Curves"]:
+        """The curves as they were after each step: the same ones, which grow, so that long runs are not copied again
+        and again."""
+        grown = Curves([], {name: [] for name in self.columns})
+        for place, step in enumerate(self.steps):
+            grown.steps.append(step)
+            for name, values in self.columns.items():
+                grown.columns[name].append(values[place])
+            yield grown
 
 
 @dataclass(frozen=True)
 class Check:
-    """`judge` is shown `metrics` as far as they go; it says what it sees, or None. `least` steps must be there."""
+    """`judge` is shown `metrics` as far as they go; it says what it sees, or None. `least` steps must be there; where
+    `unless` was measured as well, the metrics mean something else and are not looked at."""
 
     name: str
     metrics: tuple[str, ...]
@@ -71,15 +79,15 @@ class Check:
     judge: Callable[[Curves], str | None]
     cause: str
     advice: str
+    unless: str = ""
 
 
 def alarms(records: Sequence[Mapping[str, Any]]) -> list[Alarm]:
     """Every alarm of a run, each once, at the step where it was first seen; in the order of these steps."""
     found: dict[str, Alarm] = {}
     for check in CHECKS:
-        curves = _curves(records, check.metrics)
-        for end in range(check.least, len(curves.steps) + 1):
-            alarm = _judged(check, curves.until(end))
+        for curves in _curves(records, check).growing():
+            alarm = _judged(check, curves) if len(curves.steps) >= check.least else None
             if alarm is not None:
                 earlier = found.get(check.name)
                 found[check.name] = alarm if earlier is None or alarm.step < earlier.step else earlier
@@ -92,9 +100,9 @@ def new_alarms(records: Sequence[Mapping[str, Any]], told: Collection[str]) -> l
     each step and says each alarm once."""
     found: dict[str, Alarm] = {}
     for check in CHECKS:
-        if check.name in told or not records or not _measured(records[-1], check.metrics):
+        if check.name in told or not records or not _measured(records[-1], check):
             continue
-        curves = _curves(records, check.metrics)
+        curves = _curves(records, check)
         alarm = _judged(check, curves) if len(curves.steps) >= check.least else None
         if alarm is not None:
             found.setdefault(check.name, alarm)
@@ -103,7 +111,7 @@ def new_alarms(records: Sequence[Mapping[str, Any]], told: Collection[str]) -> l
 
 def watched(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names of the alarms that could have been set off, because what they watch was measured long enough."""
-    names = (check.name for check in CHECKS if len(_curves(records, check.metrics).steps) >= check.least)
+    names = (check.name for check in CHECKS if len(_curves(records, check).steps) >= check.least)
     return list(dict.fromkeys(names))
 
 
@@ -114,13 +122,13 @@ def _judged(check: Check, curves: Curves) -> Alarm | None:
     return Alarm(check.name, curves.steps[-1], f"At step {curves.steps[-1]:,} {seen}", check.cause, check.advice)
 
 
-def _measured(record: Mapping[str, Any], metrics: tuple[str, ...]) -> bool:
-    return all(number(record.get(name)) is not None for name in metrics)
+def _measured(record: Mapping[str, Any], check: Check) -> bool:
+    return check.unless not in record and all(number(record.get(name)) is not None for name in check.metrics)
 
 
-def _curves(records: Sequence[Mapping[str, Any]], metrics: tuple[str, ...]) -> Curves:
-    whole = [record for record in records if _measured(record, metrics)]
-    columns = {name: [float(record[name]) for record in whole] for name in metrics}
+def _curves(records: Sequence[Mapping[str, Any]], check: Check) -> Curves:
+    whole = [record for record in records if _measured(record, check)]
+    columns = {name: [float(record[name]) for record in whole] for name in check.metrics}
     return Curves([int(record["step"]) for record in whole], columns)
 
 
@@ -221,14 +229,27 @@ def _mean_token_apart(curves: Curves) -> str | None:
 
 
 def _at_chance(curves: Curves) -> str | None:
-    accuracy = curves["accuracy"]
-    settled, late = _mean(accuracy[WINDOW:]), _mean(accuracy[-len(accuracy) // 2 :])
-    if max(settled, late) > CHANCE_ACCURACY:
-        return None
-    return (
-        f"{100 * late:.0f} % of the pairs were ordered right on average since half of the steps so far; a coin gets "
-        "50 %."
+    late = _late_at_chance(curves["accuracy"])
+    return late and (
+        f"{late} of the pairs were ordered right on average since half of the steps so far; a coin gets 50 %."
     )
+
+
+def _rated_at_chance(curves: Curves) -> str | None:
+    late = _late_at_chance(curves["accuracy"])
+    return late and (
+        f"{late} of the answers were on their right side on average since half of the steps so far: likelier than in "
+        "the reference by more than answers to other prompts if desirable, by less if not. Where both kinds are "
+        "equally many, a policy that moves all alike gets 50 %."
+    )
+
+
+def _late_at_chance(accuracy: Sequence[float]) -> str | None:
+    """The mean since half of the steps, if that is no better than chance; looked at every WINDOW steps."""
+    if len(accuracy) % WINDOW:
+        return None
+    settled, late = _mean(accuracy[WINDOW:]), _mean(accuracy[-len(accuracy) // 2 :])
+    return None if max(settled, late) > CHANCE_ACCURACY else f"{100 * late:.0f} %"
 
 
 def _ratio_is_off(curves: Curves) -> str | None:
@@ -301,6 +322,13 @@ CHECKS = (
         "Nothing is learnt that tells chosen from rejected answers.",
         "See that chosen and rejected are not mixed up and differ in what matters; then try a larger learning rate or "
         "a larger base model.",
+        unless="divergence",
+    ),
+    Check(
+        "accuracy at chance", ("accuracy", "divergence"), ACCURACY_STEPS, _rated_at_chance,
+        "Nothing is learnt that tells desirable from undesirable answers.",
+        "See that the labels are not mixed up, and how many answers of each kind there are: where one kind is rare, "
+        "raise its weight; then try a larger learning rate or a larger base model.",
     ),
     Check(
         "ratio is not 1 at first", ("ratio", "reward", "reward_deviation", "answer_tokens", "finished_share"), 1,

@@ -8,6 +8,7 @@ from sartor.reporting.drawing import ACCENT, INK
 from sartor.train.history import History, Series
 
 HELD_OUT = "dev_"
+RATED_ONLY = "divergence"  # a metric of learning from answers that were rated one by one, and of nothing else
 SIZE = (340, 240)  # a little higher than a chart without a legend
 
 
@@ -87,10 +88,19 @@ FAMILIES = (
 )  # fmt: skip
 
 
+RATED = Family(  # where answers are rated one by one, accuracy is not of pairs
+    "Answers on their right side", FAMILIES[0].metrics,
+    "Share of rated answers that have become likelier than in the reference by more (desirable) or by less "
+    "(undesirable) than answers to other prompts. A policy that moves all alike gets the share of one kind: compare "
+    "with the larger one.",
+)  # fmt: skip
+
+
 def panels(history: History) -> list[Panel]:
     """A panel for each family of which something was measured."""
     drawn = []
-    for index, family in enumerate(FAMILIES):
+    families = (RATED, *FAMILIES[1:]) if history.series(RATED_ONLY) else FAMILIES
+    for index, family in enumerate(families):
         curves = _curves(history, family)
         if curves:
             svg = curve_chart(curves, f"family-{index}", family.title, SIZE, _mark(history, family))

@@ -13,7 +13,8 @@ OPEN_MARK, CLOSE_MARK = "⟦", "⟧"  # around what is learnt
 
 @dataclass(frozen=True)
 class Certificate:
-    """Contents of certificate.json. Token counts are of the rows as rendered; `shown` marks learnt text as ⟦…⟧."""
+    """Contents of certificate.json. `rows` are those learnt from, and token counts are theirs, as rendered; `shown`
+    marks learnt text as ⟦…⟧."""
 
     rows: int
     row_tokens: int
@@ -71,8 +72,9 @@ def keep_rows_that_fit(rows: Sequence[Rendered], max_row_tokens: int) -> list[Re
 def certify(rows: Sequence[Rendered], chat: ChatFormat, max_row_tokens: int) -> Certificate:
     """Count what would be learnt from `rows`. DataError when no token would be."""
     kept = keep_rows_that_fit(rows, max_row_tokens)
-    trained = [row.num_trained for row in kept]
-    if kept and not sum(trained):  # every conversation has an answer, so it is the template that hides them
+    learnt = [row for row in kept if row.num_trained]
+    trained = [row.num_trained for row in learnt]
+    if kept and not learnt:  # every conversation has an answer, so it is the template that hides them
         reason = f"there is nothing to learn: {ASKS_OTHERWISE}"
         raise DataError(reason, where=kept[0].where, hint=ASKS_OTHERWISE_HINT)
     if not kept:
@@ -82,22 +84,22 @@ def certify(rows: Sequence[Rendered], chat: ChatFormat, max_row_tokens: int) -> 
             hint=f"rows may have {max_row_tokens} tokens; raise --max-row-tokens",
         )
     bos = chat.tokenizer.bos_token_id
-    leading = [_leading(row.ids, bos) for row in kept] if bos is not None else [0]
+    leading = [_leading(row.ids, bos) for row in learnt] if bos is not None else [0]
     return Certificate(
-        rows=len(kept),
-        row_tokens=sum(len(row.ids) for row in kept),
+        rows=len(learnt),
+        row_tokens=sum(len(row.ids) for row in learnt),
         trained_tokens=sum(trained),
         trained_tokens_min=min(trained),
         trained_tokens_median=median(trained),
-        rows_without_trained_token=trained.count(0),
+        rows_without_trained_token=len(kept) - len(learnt),
         rows_too_long=len(rows) - len(kept),
-        longest_row_tokens=max(len(row.ids) for row in kept),
+        longest_row_tokens=max(len(row.ids) for row in learnt),
         max_row_tokens=max_row_tokens,
-        rows_ending_inside_loss=sum(_ends_inside_loss(row, chat) for row in kept),
+        rows_ending_inside_loss=sum(_ends_inside_loss(row, chat) for row in learnt),
         largest_bos_count=max(leading),
         template_hash=chat.template_hash,
         template="of the model" if chat.has_own_template else "plain",
-        shown=[show(row, chat) for row in kept[:NUM_ROWS_SHOWN]],
+        shown=[show(row, chat) for row in learnt[:NUM_ROWS_SHOWN]],
     )
 
 

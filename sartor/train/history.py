@@ -48,9 +48,9 @@ class History:
         return self.kept(self.outcome_name)
 
     def kept(self, name: str) -> float | None:
-        """A held-out figure at `best_step`, or as the result tells it."""
-        measured = dict(self.series(name)).get(self.best_step or 0)
-        return number(self.result.get(name)) if measured is None else measured
+        """A held-out figure as the result tells it (of answers, on draws that chose nothing), else at `best_step`."""
+        told = number(self.result.get(name))
+        return dict(self.series(name)).get(self.best_step or 0) if told is None else told
 
     @property
     def aligns(self) -> bool:
@@ -163,15 +163,19 @@ def _before(plan: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, flo
 
 
 def _best_step(run: Path, records: Sequence[Mapping[str, Any]], kind: str) -> int | None:
-    """The best so far of a run that has not ended: by its reward or score if it goes by that, else by its held-out
-    loss."""
+    """The best so far of a run that has not ended, as the loop decides it: by its reward or score if it goes by that,
+    of equal ones by the lower held-out loss; else by that loss. Of equals it is the earlier."""
     if not records:
         return None
     by_score = read_settings(run).get("best_by") == "score"
     by_reward = OUTCOMES.get(kind) == "dev_reward"
     name, sign = ("dev_reward", -1) if by_reward else ("dev_score", -1) if by_score else ("dev_loss", 1)
-    found = [(sign * float(each[name]), int(each["step"])) for each in records if _is_real(each.get(name))]
-    return min(found)[1] if found else None
+    found = [
+        (sign * float(each[name]), number(each.get("dev_loss")) or 0.0, int(each["step"]))
+        for each in records
+        if _is_real(each.get(name))
+    ]
+    return min(found)[-1] if found else None
 
 
 def _is_real(value: Any) -> bool:

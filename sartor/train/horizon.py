@@ -38,7 +38,8 @@ def best_learning_rate(weights: float, tokens: float) -> float:
 
 @dataclass(frozen=True)
 class Course:
-    """How a run goes: `num_steps` steps of `windows_per_step` windows. `tokens` are those it reads."""
+    """How a run goes: `num_steps` steps of `windows_per_step` windows. `tokens` are those it reads. `warning` says
+    where they are more than they were to be."""
 
     num_steps: int
     windows_per_step: int
@@ -46,6 +47,7 @@ class Course:
     learning_rate: float
     warmup_steps: int
     derived: tuple[Derived, ...]
+    warning: str | None = None
 
     @property
     def tokens(self) -> int:
@@ -74,7 +76,13 @@ def plan_course(weights: int, data_tokens: int, window_tokens: int, wishes: Wish
     else:
         batch, batch_source = float(wishes.batch_tokens), "asked for"
     windows = max(1, round(batch / window_tokens))
-    num_steps = max(1, round(tokens / (windows * window_tokens)))
+    step_tokens, warning = windows * window_tokens, None
+    within = math.floor if tokens == wishes.most_tokens else round  # a limit is kept, a size is come close to
+    num_steps = max(1, within(tokens / step_tokens))
+    if step_tokens > tokens:
+        warning = f"one step reads {step_tokens:,} tokens, more than the {tokens:,} to train on ({token_source})"
+        warning += "; lower --batch-tokens" if windows > 1 else "; lower --window-tokens"
+        token_source = "one step, the least there can be"
     if wishes.learning_rate is not None:
         rate, rate_source = wishes.learning_rate, "asked for"
     elif wishes.continues:
@@ -84,14 +92,14 @@ def plan_course(weights: int, data_tokens: int, window_tokens: int, wishes: Wish
         rate_source = "1.79 · weights^-0.713 · tokens^0.307 (2503.04715)"
     warmup = min(max(FEWEST_WARMUP_STEPS, round(WARMUP_SHARE * num_steps)), num_steps)
     derived = (
-        Derived("tokens to train on", num_steps * windows * window_tokens, token_source),
+        Derived("tokens to train on", num_steps * step_tokens, token_source),
         Derived("times the text is read", round(tokens / data_tokens, 2), f"of {data_tokens:,} tokens there are"),
-        Derived("tokens a step", windows * window_tokens, f"{batch_source}, in whole windows"),
+        Derived("tokens a step", step_tokens, f"{batch_source}, in whole windows"),
         Derived("steps", num_steps, "tokens / tokens a step"),
         Derived("peak learning rate", rate, rate_source),
         Derived("warm-up steps", warmup, f"{WARMUP_SHARE:.0%} of the steps, at least {FEWEST_WARMUP_STEPS}; assumed"),
     )
-    return Course(num_steps, windows, window_tokens, rate, warmup, derived)
+    return Course(num_steps, windows, window_tokens, rate, warmup, derived, warning)
 
 
 def _tokens(weights: int, data_tokens: int, wishes: Wishes) -> tuple[int, str]:

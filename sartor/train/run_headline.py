@@ -38,8 +38,8 @@ def headline(history: History, settings: Mapping[str, Any], certificate: Mapping
     )
     learnt_from = " of ".join(filter(None, (_amount(history, settings, certificate), _source(settings))))
     start = f"{what}, trained {method}on {learnt_from}" if learnt_from else f"{what}, trained {method}".rstrip()
-    if history.samples and isinstance(settings.get("reward"), str):
-        start += f", rewarded by {last_name(settings['reward'])}"
+    if history.samples and settings.get("reward"):
+        start += f", rewarded by {' and '.join(last_name(each) for each in settings['reward'])}"
     outcome = outcome_words(history)
     return f"{start}: {outcome}." if outcome else f"{start}."
 

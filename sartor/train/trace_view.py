@@ -5,7 +5,9 @@ that no colour is needed at all.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from sartor.reporting.figures import visible
@@ -19,6 +21,14 @@ LEVELS = 4  # of strength
 LEAST_SHARE = 0.05  # of the largest advantage: less is not coloured
 HIDDEN = re.compile(r"[\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # unseen, or turning the text around
 GAP = "gap"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Which trace of the file it is, and of which step."""
+
+    number: int
+    step: int
 
 
 @dataclass(frozen=True)
@@ -70,31 +80,40 @@ def early_and_late(path: Path) -> tuple[list[tuple[Trace, ...]], int, int]:
 
     Prompts that were sampled at several steps come first, with their first and last answer, those that are furthest
     apart before others; then answers of the first step beside answers of the last one. Of a single step, its answers.
+    The file is read twice: where traces stand, and those that were chosen. All of them together may be too much.
     """
-    first: dict[tuple[str, str], Trace] = {}
-    last: dict[tuple[str, str], Trace] = {}
-    begin: list[Trace] = []
-    end: list[Trace] = []
+    first: dict[tuple[str, str], _Place] = {}
+    last: dict[tuple[str, str], _Place] = {}
+    begin: list[_Place] = []
+    end: list[_Place] = []
     num_traces = num_steps = 0
-    for trace in each_trace(path):
-        num_traces += 1
+    for number, trace in enumerate(each_trace(path)):
+        num_traces, place = number + 1, _Place(number, trace.step)
         if not end or trace.step != end[-1].step:
             num_steps, end = num_steps + 1, []
-        end.append(trace)
+        end.append(place)
         if num_steps == 1:
-            begin.append(trace)
+            begin.append(place)
         key = (trace.where, trace.prompt)
-        first.setdefault(key, trace)
+        first.setdefault(key, place)
         if trace.step != first[key].step and (key not in last or last[key].step != trace.step):
-            last[key] = trace
+            last[key] = place
     if num_steps <= 1:
-        return [(trace,) for trace in begin[:MOST_PAIRS]], num_traces, num_steps
+        return _read([(place,) for place in begin[:MOST_PAIRS]], path), num_traces, num_steps
     again = sorted(last, key=lambda key: first[key].step - last[key].step)
-    pairs: list[tuple[Trace, ...]] = [(first[key], last[key]) for key in again[:MOST_PAIRS]]
-    rest = [
-        pair for pair in zip(begin, end, strict=False) if not any(each in shown for shown in pairs for each in pair)
-    ]
-    return [*pairs, *rest[: MOST_PAIRS - len(pairs)]], num_traces, num_steps
+    pairs: list[tuple[_Place, ...]] = [(first[key], last[key]) for key in again[:MOST_PAIRS]]
+    shown = {place for pair in pairs for place in pair}
+    rest = [pair for pair in zip(begin, end, strict=False) if shown.isdisjoint(pair)]
+    return _read([*pairs, *rest[: MOST_PAIRS - len(pairs)]], path), num_traces, num_steps
+
+
+def _read(pairs: Sequence[tuple[_Place, ...]], path: Path) -> list[tuple[Trace, ...]]:
+    """The traces that stand at these places; a run that went back meanwhile may have fewer."""
+    wanted = {place.number for pair in pairs for place in pair}
+    until = max(wanted, default=-1) + 1
+    found = {number: trace for number, trace in enumerate(islice(each_trace(path), until)) if number in wanted}
+    whole = [pair for pair in pairs if all(place.number in found for place in pair)]
+    return [tuple(found[place.number] for place in pair) for pair in whole]
 
 
 def _pair(pair: tuple[Trace, ...], scale: float) -> PairView:

@@ -6,6 +6,7 @@ import torch
 from sartor.base.errors import DataError
 from sartor.data.chat import ChatFormat
 from sartor.data.pairs import Pair, PairBatch, PairSource, pair_batches, render_pair, scored, up_to_end_of_turn
+from sartor.data.preferences import read_preference
 from sartor.data.records import Conversation, Message, Preference
 from tests import tiny_models
 
@@ -92,6 +93,22 @@ def test_to_be_scored_a_row_learns_nothing_and_is_needed_to_its_end_of_turn() ->
     assert batch.num_trained == 0 and batch.num_units == 1
     assert batch.rows.ids[batch.rows.ends].tolist() == [pair.chosen.ids[-1], pair.rejected.ids[-1]]
     assert set(batch.rows.ids[batch.rows.ends].tolist()) <= chat.stop_ids
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_that_was_cut_does_not_learn_to_end_there(kind: str) -> None:
+    """Its end of turn is there for a reward model to read at, and not trained; the other answer learns its own."""
+    chat = ChatFormat(tiny_models.tokenizer(kind))
+    row = {"prompt": "the dog", "chosen": "on the mat", "rejected": "at all", "chosen_cut": True}
+    whole = render_pair(read_preference(row | {"chosen_cut": False}, "rows.jsonl:3"), chat)
+    pair = render_pair(read_preference(row, "rows.jsonl:3"), chat)
+    assert pair.chosen.ids == whole.chosen.ids and pair.chosen.ids[-1] in chat.stop_ids
+    assert pair.chosen.trained == [*whole.chosen.trained[:-1], False] and whole.chosen.trained[-1]
+    assert pair.rejected == whole.rejected
+    batch = PairBatch.of([pair])
+    assert batch.tokens.tolist() == [whole.chosen.num_trained - 1, whole.rejected.num_trained]
+    assert scored(pair) == scored(whole)
+    assert read_preference(row | {"rejected_cut": "true"}, "here").is_cut == (True, True)
 
 
 def test_what_a_template_writes_behind_the_turn_is_cut() -> None:

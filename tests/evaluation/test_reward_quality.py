@@ -19,16 +19,17 @@ def test_accuracy_ties_and_the_baseline_by_hand() -> None:
     assert (found.pairs, found.ties) == (4, 1)
     assert found.accuracy == mean_interval([1, 0, 0.5, 1]) and found.accuracy.mean == 0.625
     assert found.longer_is_better == mean_interval([1, 1, 0, 0.5]) and found.longer_is_better.mean == 0.625
-    assert found.versus_longer.difference == 0 and found.versus_longer.discordant == 3
+    assert found.length_rule == "longer" and found.length_accuracy == found.longer_is_better
+    assert found.versus_length.difference == 0 and found.versus_length.discordant == 3
     assert (found.chosen_reward, found.rejected_reward, found.mean) == (2, 1.25, 1.625)
     assert found.deviation == pytest.approx(np.std([2, 0, 1, 5, 1, 3, 1, 0], ddof=1))
 
 
 def test_the_comparison_with_length_is_mcnemars_on_the_same_pairs() -> None:
-    """12 pairs that only the model has right, 2 that only length has right, 6 that both have."""
-    won, longer = np.array([1] * 18 + [0] * 2), np.array([0] * 12 + [1] * 8)
-    found = reward_quality(won, 1 - won, longer, 1 - longer).versus_longer
-    assert found.difference == pytest.approx(0.5) and found.test == "exact McNemar"
+    """12 pairs that only the model has right, 2 that only length has right, 26 that both have."""
+    won, longer = np.array([1] * 38 + [0] * 2), np.array([0] * 12 + [1] * 28)
+    found = reward_quality(won, 1 - won, longer, 1 - longer).versus_length
+    assert found.difference == pytest.approx(0.25) and found.test == "exact McNemar"
     assert found.p == pytest.approx(stats.binomtest(2, 14).pvalue)
 
 
@@ -104,9 +105,20 @@ def test_a_model_that_pays_for_length_is_found() -> None:
     assert bias.correlation == pytest.approx(1)
     assert bias.longer == mean_interval([1] * 30) and bias.shorter == mean_interval([0] * 10)
     assert bias.difference == 1 and bias.high == 1 and bias.low is not None and bias.low > 0.5
-    assert found.versus_longer.difference == 0 and found.versus_longer.p == 1
+    assert found.versus_length.difference == 0 and found.versus_length.p == 1
     assert "+100.0 points" in found.sentences()[4] and "beyond chance" in found.sentences()[4]
     assert "that the model differs is not shown" in found.sentences()[1]
+
+
+def test_a_reward_for_being_short_gains_nothing_where_short_answers_are_preferred() -> None:
+    """The rule to beat is the better one of "longer" and "shorter": 30 of 40 chosen answers are the shorter ones."""
+    chosen, rejected = np.array([20] * 30 + [50] * 10), np.array([50] * 30 + [20] * 10)
+    found = reward_quality(-chosen, -rejected, chosen, rejected)
+    assert found.length_rule == "shorter" and found.longer_is_better == mean_interval([0] * 30 + [1] * 10)
+    assert found.length_accuracy == found.accuracy and found.accuracy.mean == 0.75
+    assert found.versus_length.difference == 0 and found.versus_length.p == 1
+    assert found.sentences()[1].startswith('"The shorter answer is better" is right in 75.0 %')
+    assert "is not shown: +0.0 points" in found.sentences()[1]
 
 
 def test_the_difference_of_accuracies_has_newcombes_limits() -> None:

@@ -17,6 +17,7 @@ from sartor.evaluation.statistics import (
     mean_interval,
     paired_difference,
     student_quantile,
+    unbounded_difference,
 )
 
 Draw = Callable[[int], NDArray[np.float64]]
@@ -210,6 +211,49 @@ def test_difference_interval_covers(kind: str, n: int) -> None:
     truth = float(np.subtract(*draw(400_000)).mean())
     limits = [difference_interval(*draw(n)) for _ in range(400)]
     assert np.mean([low <= truth <= high for low, high in limits]) >= 0.93
+
+
+@pytest.mark.parametrize("n", [8, 30, 64])
+@pytest.mark.parametrize("kind", ["scores", "normal", "two points", "sparse"])
+def test_difference_of_unbounded_measures_covers(kind: str, n: int) -> None:
+    """What is seen stands for bounds that nobody knows: a little less where one row in ten says anything at all, of
+    which Student's t alone holds the truth in fewer."""
+    generator = np.random.default_rng(8)
+
+    def draw(n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        chance, part = generator.random(n), generator.normal(0, 1, n)
+        if kind == "scores":
+            return (chance < 0.7).astype(float), (generator.random(n) < 0.6).astype(float)
+        if kind == "normal":
+            return 3 + part + generator.normal(0.2, 0.5, n), 3 + part
+        if kind == "two points":
+            return 5.0 * (chance < 0.9), np.zeros(n)
+        return np.where(chance < 0.1, 2 + part, 0), np.zeros(n)
+
+    truth = float(np.subtract(*draw(400_000)).mean())
+    drawn = [draw(n) for _ in range(400)]
+    found = [unbounded_difference(*each) for each in drawn]
+    covered = np.mean([low <= truth <= high for _, low, high in found])
+    assert covered >= (0.9 if kind == "sparse" else 0.93)
+    if kind in ("two points", "sparse"):
+        errors = [stats.t.ppf(0.975, n - 1) * np.subtract(*each).std(ddof=1) / math.sqrt(n) for each in drawn]
+        assert covered > np.mean([abs(mean - truth) <= half for (mean, _, _), half in zip(found, errors, strict=True)])
+
+
+def test_equal_differences_of_a_few_rows_are_no_certainty() -> None:
+    for reward_before, reward_after, count in ((0.0, 0.0, 8), (0.0, 1.0, 5), (0.0, 3.0, 8), (-2.0, -2.0, 8)):
+        before, after = [reward_before] * count, [reward_after] * count
+        mean, low, high = unbounded_difference(after, before)
+        assert mean == after[0] - before[0] and low <= mean <= high and high - low > 0.2
+    assert unbounded_difference([0.0] * 8, [0.0] * 8)[1:] == difference_interval([0.0] * 8, [0.0] * 8)
+    assert unbounded_difference([2.0], [1.0]) == (1.0, -math.inf, math.inf)
+
+
+def test_many_rows_of_an_unbounded_measure_have_student_s_interval() -> None:
+    before, change = np.random.default_rng(9).normal(0, 1, (2, 2_000))
+    _, low, high = unbounded_difference(before + change, before)
+    half = stats.t.ppf(0.975, 1_999) * change.std(ddof=1) / math.sqrt(2_000)
+    assert (low, high) == pytest.approx((change.mean() - half, change.mean() + half), abs=2e-3)
 
 
 def test_groups_are_needed_for_coverage_and_level() -> None:

@@ -26,10 +26,11 @@ from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.finetune import run as finetune
 from sartor.recipes.reference import REFERENCE
 from sartor.recipes.stage import TrainingResult
+from sartor.train import actors
 from sartor.train.log_probs import batch_log_probs
 from sartor.train.pair_log_probs import pair_log_probs
 from tests import tiny_folders, tiny_models
-from tests.recipes import pairs
+from tests.recipes import gpt2, pairs
 
 WITH_REFERENCE, WITHOUT = ("sigmoid", "ipo", "hinge"), ("simpo", "orpo")
 
@@ -265,6 +266,18 @@ def test_the_reference_is_kept_when_a_run_goes_on(base: Path, tmp_path: Path, mo
     first, second = (load_file(folder / "run" / "adapter" / "adapter_model.safetensors") for folder in folders)
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
     assert pairs.metrics(folders[0] / "run") == pairs.metrics(folders[1] / "run")
+
+
+def test_the_base_s_own_dropout_is_off_as_in_the_reference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    actors._say_dropout_is_left_out.cache_clear()
+    base = gpt2.folder(tmp_path / "gpt2", dropout=0.1)
+    settings = config(base, pairs.write(tmp_path), epochs=0.4, evaluations=1)
+    first = pairs.metrics(run(settings).out)[0]
+    assert first["chosen_change"] == pytest.approx(0, abs=1e-4)
+    assert first["loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert capsys.readouterr().err.count("the model's own dropout of up to 0.1 is left out") == 1
 
 
 def test_a_conversation_s_earlier_answers_are_not_trained(base: Path, tmp_path: Path) -> None:

@@ -2,17 +2,29 @@
 
 import csv
 import json
+import random
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sartor.base.errors import DataError, UsageError
 from sartor.evaluation import scoring
 from sartor.evaluation.judge import Judge
-from sartor.recipes.judge_check import CHECK_FILE, check_run
-from sartor.recipes.labels import COLUMNS, draw, read_answered, read_labels, write_sheet
+from sartor.recipes.judge_check import CHECK_FILE, check, check_run
+from sartor.recipes.labels import (
+    COLUMNS,
+    Answered,
+    Labels,
+    draw,
+    homes,
+    read_answered,
+    read_labels,
+    stand_for,
+    write_sheet,
+)
 from tests import tiny_folders
 from tests.evaluation.judges import ScriptedModel
 from tests.tiny_folders import write_rows
@@ -155,6 +167,50 @@ def test_a_scorer_that_people_disagree_with_is_said_and_corrected(run: Path, tmp
     assert found.disagreements[0].where.startswith(str(run / "answers"))
     rag = found.paths["rag"]
     assert rag.low is not None and rag.high is not None and rag.low < 0.25 < rag.high < 0.6 and rag.scorer == 0.9
+
+
+def two_paths(seed: int) -> tuple[list[Answered], dict[str, float]]:
+    """300 rows, and what is true of each answer. Both paths give 20 answers alike, which are right and called so; of
+    `b` 180 others are called right, and people agree with half of them."""
+    chance = random.Random(seed)
+    answers, truth = [], {}
+    for row in range(300):
+        of_a, of_b = ("alike", "alike") if row < 20 else ("from a", "from b")
+        called = {"a": row < 20, "b": row < 200}
+        for path, text, is_right in (("a", of_a, row < 20), ("b", of_b, row < 20 or chance.random() < 0.5)):
+            each = Answered(path, f"{seed}-{row}", "?", ("x",), text, float(called[path]), "a.jsonl:1")
+            answers.append(each)
+            truth[each.key] = float(is_right and called[path])
+    return answers, truth
+
+
+@pytest.mark.parametrize("filled_in", [100, 60])
+def test_what_paths_agree_on_does_not_count_too_much(filled_in: int) -> None:
+    """A label of an answer that two paths gave is in a small stratum of one and in a large one of the other. 60 drawn
+    sheets, filled in in whole or in part: the corrected score is without bias and its interval holds."""
+    off, inside, agreement_off = [], 0, []
+    for seed in range(60):
+        answers, truth = two_paths(seed)
+        sheet = draw(answers, 100)[:filled_in]
+        labels = Labels({each.key: truth[each.key] for each in sheet}, 0, 0)
+        found = check(answers, labels, stand_for(answers, labels.by_key), "labels.csv")
+        true = float(np.mean([truth[each.key] for each in answers if each.path == "b"]))
+        by_b = found.paths["b"]
+        assert by_b.estimate is not None and by_b.low is not None and by_b.high is not None
+        off.append(by_b.estimate - true)
+        inside += by_b.low <= true <= by_b.high
+        agreement_off.append(found.agreement.mean - np.mean([truth[each.key] == each.score for each in answers]))
+    assert abs(np.mean(off)) < 0.02 and abs(np.mean(agreement_off)) < 0.02
+    assert inside >= 54
+
+
+def test_an_answer_is_at_home_in_the_smallest_stratum_that_holds_it() -> None:
+    answers, _ = two_paths(0)
+    home_of = homes(answers)
+    assert {home_of[each.key] for each in answers if each.text == "alike"} == {("a", True)}
+    assert Counter(home_of.values()) == {("a", True): 20, ("a", False): 280, ("b", True): 180, ("b", False): 100}
+    labelled = [each.key for each in draw(answers, 40)]
+    assert sum(stand_for(answers, labelled).values()) == pytest.approx(580)
 
 
 def test_unscored_answers_are_left_out_and_counted(run: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 
 from sartor.base.errors import DataError, UsageError
 from sartor.cli.main import main
+from sartor.data import rated as rated_rows
 from sartor.data.chat import ChatFormat
 from sartor.data.rated import render_rated
 from sartor.data.records import Judged, Message
@@ -82,6 +83,35 @@ def test_answers_to_one_prompt_are_compared_under_another(base: Path) -> None:
     limit = max(len(each.row.ids) for each in render_rated(short, chat, 1000))
     kept = [each for each in render_rated(judged, chat, limit) if each.longest <= limit]
     assert [each.row for each in kept] == [each.row for each in render_rated(short, chat, 1000)]
+
+
+def test_answers_that_fit_no_prompt_do_not_look_at_every_row(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One answer in ten is too long for any prompt, one in ten fits its own short prompt alone."""
+    chat = ChatFormat(load_tokenizer(base))
+    looks = 0
+
+    def counted(*given: Any) -> bool:
+        nonlocal looks
+        looks += 1
+        return can_stand_for(*given)
+
+    can_stand_for = rated_rows._can_stand_for
+    monkeypatch.setattr(rated_rows, "_can_stand_for", counted)
+    monkeypatch.setattr(rated_rows, "LOOK_BACK", 10)
+    judged = [
+        Judged(
+            [Message(role="user", content="a" if n % 10 == 1 else f"the dog sat on the mat {n}")],
+            [Message(role="assistant", content="white " * {0: 300, 1: 100}.get(n % 10, 1))],
+            n % 2 == 0,
+        )
+        for n in range(300)
+    ]
+    rows = render_rated(judged, chat, 10_000)
+    assert looks <= 2 * len(judged)
+    looks = 0
+    own_only = render_rated(judged, chat, rows[1].num_tokens)
+    assert looks <= 3 * len(judged)
+    assert all(own_only[n].elsewhere == own_only[n].row for n in range(300) if n % 10 < 2)
 
 
 def test_the_gradient_does_not_depend_on_the_micro_batches(base: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Bases compared on the same rows: bits per byte are right, pairs are pairs, one failure stops nothing."""
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -50,6 +51,23 @@ def test_losses_are_those_of_the_answers_one_example_each(bases: list[Path]) -> 
     assert losses[2] is None and losses[:2] == pytest.approx(expected, rel=1e-3)
     assert tokens == sum(row.num_trained for each in given[:2] for row in chat.render(each.messages))
     assert [answer_bytes(each.messages) for each in given[:2]] == [4, 14]
+
+
+def test_an_answer_that_the_model_is_not_asked_for_as_it_is_written_is_no_certain_one(
+    bases: list[Path], tmp_path: Path
+) -> None:
+    """The template begins the thinking when it asks, for questions only; answers hold none."""
+    tokenizer = copy.deepcopy(tiny_models.tokenizer())
+    tokenizer.chat_template += "{% if add_generation_prompt and '?' in messages[-1]['content'] %}<think>{% endif %}"
+    tokenizer.save_pretrained(tiny_folders.language_model(tmp_path / "thinks"))
+    model = LocalModel.open(locate(tmp_path / "thinks"))
+    questions = [example("which?", "red"), example("where?", "green")]
+    losses, tokens = example_losses(model, [example("a", "red"), *questions])
+    assert losses[0] is not None and losses[0] > 0 and losses[1:] == [None, None] and tokens > 0
+    with pytest.raises(DataError, match="chat template asks for answers otherwise than it writes them"):
+        example_losses(model, questions)
+    with pytest.raises(DataError, match="no held-out row fits the 4,096 tokens"):
+        example_losses(model, [example("c " * 5000, "too long")])
 
 
 def test_bits_per_byte_and_limits_against_the_best() -> None:
@@ -117,7 +135,7 @@ def test_rows_that_one_model_cannot_read_count_for_none(
     assert found.rows == found.given_rows - 1 and found.candidates[0].name == str(bases[0])
     worse = found.candidates[1].before
     assert worse is not None and worse.bits_per_byte == pytest.approx(3 * found.rows / found.answer_bytes / math.log(2))
-    assert "1 held-out rows are longer" in capsys.readouterr().err
+    assert "1 held-out rows are longer than a model reads" in capsys.readouterr().err
 
 
 def test_a_tasks_dev_rows_carry_its_instruction(
@@ -161,6 +179,35 @@ def test_facts_need_no_loading(bases: list[Path], tmp_path: Path) -> None:
     assert (known.context_tokens, known.chat_template, known.licence, known.kind) == (4096, True, "unknown", "folder")
     assert known.fits(10**12) == "inference and LoRA" and known.fits(1) == "nothing"
     assert known.fits(known.inference_bytes) == "inference" and known.inference_bytes < known.lora_bytes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n",
+        b"\x08\0\0",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b"\x02\0\0\0\0\0\0\0{]",
+        b'\x08\0\0\0\0\0\0\0{"a": 1}',
+    ],
+)
+def test_weights_that_are_not_there_are_one_line(tmp_path: Path, content: bytes) -> None:
+    folder = tiny_folders.language_model(tmp_path / "model")
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(DataError, match="not a readable safetensors file") as error:
+        facts(str(folder))
+    assert error.value.where == str(folder / "model.safetensors") and "git lfs pull" in str(error.value.hint)
+
+
+def test_a_candidate_without_weights_stops_no_other(
+    bases: list[Path], rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pointer = tiny_folders.language_model(tmp_path / "pointer")
+    (pointer / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\n")
+    monkeypatch.setattr(models_compare, "_measured", lambda request, train, dev: fake_measured([1.0] * len(dev)))
+    found = compare_models([str(pointer), str(bases[0])], str(rows))
+    assert [each.name for each in found.candidates] == [str(bases[0]), str(pointer)]
+    assert found.candidates[1].failed == "not a readable safetensors file"
 
 
 @pytest.mark.parametrize(

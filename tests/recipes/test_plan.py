@@ -87,6 +87,15 @@ def test_minutes_limit_the_steps() -> None:
     assert schedule(config, 1, step_seconds=0.1, evaluation_seconds=0.1) == (50, 7)
 
 
+def test_what_comes_before_the_first_step_is_part_of_the_minutes(measured: Measured) -> None:
+    config = PlanConfig(data="x", epochs=100, evaluations=2, max_minutes=1.0)
+    times = replace(measured.times, token=0.01, start=10.0, beforehand=2.0, evaluation=4.0)
+    work = replace(measured.work, step_tokens=100.0, steps_per_epoch=4)
+    spent = 10.0 + 2.0 + 4.0 + 3 * 1.0  # a run tries three steps
+    expected = schedule(config, 4, step_seconds=1.0, evaluation_seconds=4.0, spent_seconds=spent)[0]
+    assert estimate(config, Measured(work, measured.memory, times)).steps == expected == 60 - 19 - 2 * 4
+
+
 def test_what_does_not_fit_is_said_with_what_would(monkeypatch: pytest.MonkeyPatch, measured: Measured) -> None:
     def tried(config: PlanConfig, sample_steps: int) -> Measured | None:
         size = 10**9 * (3 if not config.activation_checkpointing else 1)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,12 +16,14 @@ from sartor.data.records import Conversation, Preference
 from sartor.data.turns import message
 from sartor.generation.protocol import Reply, Sampling
 from sartor.models.hub import locate
+from sartor.recipes import prefer
 from sartor.recipes.dpo import DpoConfig
 from sartor.recipes.judgements import Judgements
 from sartor.recipes.pair_rows import prepare_pairs
-from sartor.recipes.prefer import Contestant, PreferenceSession
+from sartor.recipes.prefer import Contestant, PreferenceSession, open_contestants
 from sartor.recipes.prefer_questions import Question
 from tests import tiny_folders
+from tests.tiny_folders import write_rows
 
 
 class FakeModel:
@@ -31,6 +34,7 @@ class FakeModel:
         self.asked: list[Conversation] = []
         self.samplings: list[Sampling] = []
         self.failing: set[str] = set()
+        self.cut: set[str] = set()
         self.gate = threading.Event()
         self.gate.set()
 
@@ -48,7 +52,8 @@ class FakeModel:
     def _reply(self, question: str, sampling: Sampling) -> Reply:
         if question in self.failing:
             return Reply("", "error", error="no answer today")
-        return Reply(self.answers.get(question, f"{self.name} says {sampling.seed}"), "stop")
+        finish = "length" if question in self.cut else "stop"
+        return Reply(self.answers.get(question, f"{self.name} says {sampling.seed}"), finish)
 
 
 def questions(count: int) -> list[Question]:
@@ -114,6 +119,24 @@ def test_a_judgement_is_a_row_that_training_reads(sitting: Sitting) -> None:
     assert line["chosen_side"] == "right" and line["id"] == "q0" and line["seed"] == 0 and line["seconds"] >= 0
     assert pair.right.startswith(line["chosen_model"]) and pair.left.startswith(line["rejected_model"])
     assert line["judged_at"].endswith("+00:00")
+
+
+def test_an_answer_that_was_cut_at_its_length_is_recorded_as_such(sitting: Sitting) -> None:
+    sitting.first.cut = {"What is 0?", "What is 1?"}
+    sitting.second.cut = {"What is 1?"}
+    with sitting.session(questions(3)) as session:
+        judge_all(session)
+    found = {line["id"]: line for line in sitting.lines()}
+    (side,) = [side for side in ("chosen", "rejected") if found["q0"][f"{side}_model"] == "first"]
+    assert {name: value for name, value in found["q0"].items() if name.endswith("_cut")} == {f"{side}_cut": True}
+    assert found["q1"]["chosen_cut"] is found["q1"]["rejected_cut"] is True
+    assert not any(name.endswith("_cut") for name in found["q2"])
+    read = {row.prompt[-1]["content"]: row.is_cut for row in read_records(sitting.file, Preference).examples}
+    assert read == {
+        "What is 0?": (side == "chosen", side == "rejected"),
+        "What is 1?": (True, True),
+        "What is 2?": (False, False),
+    }
 
 
 def test_training_reads_every_preference_of_a_sitting_and_nothing_else(sitting: Sitting, tmp_path: Path) -> None:
@@ -203,6 +226,43 @@ def test_what_is_judged_is_not_asked_again(sitting: Sitting) -> None:
         assert session.next_pair() is None and session.is_finished
     with sitting.session(questions(9), twice=True) as session:  # the two models are others
         assert session.counts.judged_before == 0
+
+
+def test_a_run_is_the_same_however_it_is_spelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where earlier lines hold what was typed, and for paths of a choice."""
+    (tmp_path / "runs" / "a").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    opened = []
+
+    def opening(name: str, path_name: str | None = None) -> SimpleNamespace:
+        opened.append(name)
+        config = SimpleNamespace(max_new_tokens=8, description="")
+        return SimpleNamespace(config=config, generator=FakeModel("one"))
+
+    monkeypatch.setattr(prefer, "open_model", opening)
+    file = tmp_path / "preferences.jsonl"
+
+    def judged_before(model: str, path_name: str | None = None, against: str | None = None) -> int:
+        contestants = open_contestants(model, path_name, against, None)
+        with Judgements(file) as judgements, PreferenceSession(questions(1), contestants, judgements) as session:
+            judge_all(session)
+            return session.counts.judged_before
+
+    assert judged_before("runs/a") == 0
+    assert judged_before("./runs/a/") == judged_before(str(tmp_path / "runs" / "a")) == 1
+    line = lines(file)[0]
+    write_rows(file, [line | {"chosen_model": "runs/a", "rejected_model": "runs/a"}])
+    assert judged_before("runs/a") == 1 and len(lines(file)) == 1
+    assert judged_before("runs/a", "rag") == 0
+    write_rows(file, [line | {"chosen_model": "runs/a:rag", "rejected_model": "runs/a:rag"}])
+    assert judged_before("./runs/a", "rag") == 1
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert judged_before("../runs/a") == 0
+    monkeypatch.chdir(tmp_path)
+    assert judged_before("runs/a") == 1
+    opened.clear()
+    assert judged_before("runs/a", against="./runs/a") == 1 and opened == ["runs/a"]
 
 
 def test_ties_and_skips_are_kept_where_training_does_not_read_them(sitting: Sitting) -> None:

@@ -1,5 +1,6 @@
 """The model of reinforcement learning: roles that share one base, and a reward model that says what it said."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,14 @@ from sartor.models.scalar_head import ScalarHead
 from sartor.recipes.reward import RewardConfig
 from sartor.recipes.reward import run as reward
 from sartor.recipes.rl_model import ModelReward, Start, build_actors, build_model, build_rewards
+from sartor.train import actors
 from sartor.train.actors import POLICY, REWARD, VALUE
+from sartor.train.log_probs import batch_log_probs
 from sartor.train.optimizer import trainable_parameters
 from sartor.train.rewards.protocol import Answered
 from sartor.train.row_scores import row_scores, token_values
 from tests import tiny_folders, tiny_models
-from tests.recipes import pairs
+from tests.recipes import gpt2, pairs
 from tests.recipes.prompts import ppo_config, write
 
 
@@ -107,7 +110,7 @@ def test_a_reward_model_says_what_it_said_alone_in_any_order(
     base: Path, judge: Path, tmp_path: Path, training: bool
 ) -> None:
     """Its dropout is off even while the policy learns, and the model is left in the mode that it was in."""
-    config = ppo_config(base, write(tmp_path), reward=[str(judge)], micro_batch_tokens=64, lora_dropout=0.3)
+    config = ppo_config(base, write(tmp_path), reward=[str(judge)], micro_batch_tokens=64)
     start = Start.of(config)
     chat = ChatFormat(load_tokenizer(base))
     model = build_model(config, start, with_value=True).train(training)
@@ -134,6 +137,36 @@ def test_a_reward_model_says_what_it_said_alone_in_any_order(
             raw = float(row_scores(alone, head, pack([row])))
         assert score == pytest.approx((raw - scale.mean) / scale.deviation, abs=2e-2)
     assert max(found) - min(found) > 0.1
+
+
+def test_an_answer_that_fills_a_context_of_learnt_positions_is_scored(tmp_path: Path) -> None:
+    """The end of turn behind an answer that was cut off, and what it takes to write it again, have no place there."""
+    base = gpt2.folder(tmp_path / "gpt2")
+    judge = reward_run(base, tmp_path)
+    config = ppo_config(base, write(tmp_path), reward=[str(judge)])
+    start, chat = Start.of(config), ChatFormat(load_tokenizer(base))
+    model = build_model(config, start, with_value=False)
+    (weighted,) = build_rewards(config, start, model, chat, [])._parts.values()
+    asked = [{"role": "user", "content": "why"}]
+    room = 256 - len(chat.prompt(asked))  # type: ignore[arg-type]
+    assert len(chat.render([*asked, {"role": "assistant", "content": "7" * room}])[-1].ids) > 256  # type: ignore[list-item]
+    answers = [Answered(asked, "7" * length, (), length, False, "") for length in (room, 2 * room, 5)]  # type: ignore[arg-type]
+    found = weighted.reward.score(answers)
+    assert found[0] == pytest.approx(found[1], abs=1e-2) and all(math.isfinite(score) for score in found)
+
+
+def test_nothing_of_what_learns_is_dropped_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither by the base nor by the adapters that policy and value function start as."""
+    base = gpt2.folder(tmp_path / "gpt2", dropout=0.2)
+    judge = reward_run(base, tmp_path)  # with dropout
+    actors._say_dropout_is_left_out.cache_clear()
+    config = ppo_config(base, write(tmp_path), reward=[str(judge)])
+    model = build_model(config, Start.of(config), with_value=True).train()
+    assert "own dropout of up to 0.2 is left out" in capsys.readouterr().err
+    batch = pack(tiny_models.rows([9, 14, 5]))
+    for role in (POLICY, VALUE, None):
+        with acting(model, role), torch.no_grad():
+            assert torch.equal(batch_log_probs(model, batch), batch_log_probs(model, batch)), role
 
 
 def test_the_task_s_own_scorer_is_the_reward_where_nothing_else_is(base: Path, judge: Path, tmp_path: Path) -> None:

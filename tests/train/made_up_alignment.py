@@ -83,7 +83,7 @@ def held_out(kind: str, step: int, chance: random.Random) -> dict[str, float]:
 SETTINGS: dict[str, dict[str, Any]] = {
     "reward": {"prefs": "/data/pairs.jsonl", "base": "org/small-model", "adapter": "lora"},
     "dpo": {"prefs": "/data/pairs.jsonl", "base": "org/small-model", "adapter": "lora", "beta": 0.1},
-    "ppo": {"prompts": "/data/prompts.jsonl", "base": "org/small-model", "adapter": "lora", "reward": "runs/judge"},
+    "ppo": {"prompts": "/data/prompts.jsonl", "base": "org/small-model", "adapter": "lora", "reward": ["runs/judge"]},
     "grpo": {"task": "/data/sums", "base": "org/small-model", "adapter": "lora", "group_size": 8},
 }
 

@@ -84,6 +84,17 @@ def test_group_advantages_by_hand() -> None:
     assert found == pytest.approx([part / (deviation + 1e-4) for part in centred])
 
 
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+@pytest.mark.parametrize(("reward", "count"), [(1234.567, 10), (-333.3, 12), (0.1, 6)])
+def test_a_group_of_equal_rewards_gets_exactly_nothing(reward: float, count: int, scale: str) -> None:
+    """In float32 their mean may be off by a little, which over a deviation of nothing was half an advantage."""
+    found = group_advantages(torch.tensor([reward] * count), count, "mean", scale)  # type: ignore[arg-type]
+    assert found.dtype == torch.float32 and found.tolist() == [0.0] * count
+    beside = group_advantages(torch.tensor([reward] * count + [*range(count)]), count, "mean", scale)  # type: ignore[arg-type]
+    assert beside[:count].tolist() == [0.0] * count and beside[count:].abs().min() > 0
+    assert whiten(torch.tensor([reward] * count)).tolist() == pytest.approx([0.0] * count, abs=1e-6)
+
+
 def test_a_group_of_one_is_refused() -> None:
     with pytest.raises(ValueError):
         group_advantages(torch.tensor([1.0, 2.0]), 1, "mean", "none")
@@ -108,6 +119,12 @@ def test_the_coefficient_follows_the_divergence() -> None:
     assert next_kl_coefficient(0.2, kl=60.0, target=6.0, horizon=1000, num_answers=50) == pytest.approx(0.2 * 1.01)
     assert next_kl_coefficient(0.2, kl=0.0, target=6.0, horizon=1000, num_answers=50) == pytest.approx(0.2 * 0.99)
     assert next_kl_coefficient(0.2, kl=6.0, target=6.0, horizon=1000, num_answers=50) == 0.2
+
+
+@pytest.mark.parametrize("horizon", [1.0, 100.0, 512.0])
+def test_the_coefficient_keeps_its_sign_however_short_the_horizon(horizon: float) -> None:
+    assert next_kl_coefficient(0.05, kl=0.0, target=6.0, horizon=horizon, num_answers=512) == pytest.approx(0.04)
+    assert next_kl_coefficient(0.05, kl=60.0, target=6.0, horizon=horizon, num_answers=512) == pytest.approx(0.06)
 
 
 def test_a_running_scale_is_that_of_all_numbers_at_once() -> None:

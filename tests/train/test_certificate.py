@@ -40,6 +40,16 @@ def test_a_row_without_its_end_of_turn_is_counted() -> None:
     assert "end of turn is learnt in 1 of 2 rows only" in certificate.sentences()
 
 
+def test_rows_with_nothing_to_learn_are_counted_apart() -> None:
+    row = rendered("sat")
+    hidden = Rendered([1] * 50, [False] * 50)
+    certificate = certify([hidden, row], CHAT, 100)
+    assert (certificate.rows, certificate.rows_without_trained_token) == (1, 1)
+    assert certificate.row_tokens == certificate.longest_row_tokens == row.num_tokens
+    assert certificate.trained_tokens_min == certificate.trained_tokens_median == row.num_trained
+    assert len(certificate.shown) == certificate.rows_ending_inside_loss == 1
+
+
 @pytest.mark.parametrize("rows", [[], [Rendered([1, 2, 3], [False] * 3, "r:1")], [rendered("the dog " * 50)]])
 def test_nothing_to_learn_is_refused(rows: list[Rendered]) -> None:
     with pytest.raises(DataError, match="nothing to learn"):

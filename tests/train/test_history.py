@@ -35,6 +35,14 @@ def test_the_best_of_a_run_that_goes_on_is_what_it_goes_by(tmp_path, best_by, st
     assert read_history(run.path).best_step == step
 
 
+@pytest.mark.parametrize(("last_loss", "step"), [(1.4, 30), (1.8, 20)])
+def test_of_equal_scores_the_best_is_the_one_with_the_lower_loss_then_the_earlier(tmp_path, last_loss, step):
+    measured = [(10, 2.0, 0.6), (20, 1.8, 0.6), (30, last_loss, 0.6)]
+    metrics = [{"step": step, "loss": 1.0, "dev_loss": loss, "dev_score": score} for step, loss, score in measured]
+    run = run_folder(tmp_path / "run", metrics, None, SETTINGS | {"best_by": "score"})
+    assert read_history(run.path).best_step == step
+
+
 def test_smoothing_weighs_by_tokens_and_reaches_to_both_sides():
     records = [
         {"step": step, "loss": float(step == 3), "trained_tokens": 30 if step == 3 else 10} for step in range(1, 6)
@@ -92,3 +100,10 @@ def test_a_policy_that_still_learns_is_best_where_its_reward_is_highest(tmp_path
     run = made_up_alignment.alignment_run(tmp_path / "run", "grpo", metrics, None)
     history = read_history(run.path)
     assert history.best_step == 20 and history.outcome == 0.9 and not history.finished
+
+
+def test_the_last_figure_of_answers_is_the_one_of_fresh_draws() -> None:
+    records = [{"step": 5, "dev_reward": 1.5}, {"step": 10, "dev_reward": 1.25}]
+    history = History(records, best_step=5, kind="grpo", result={"dev_reward": 1.375})
+    assert history.outcome == 1.375
+    assert History(records, best_step=5, kind="grpo").outcome == 1.5  # of a run that has not ended

@@ -37,6 +37,21 @@ def test_wishes_win_and_time_wins_over_all() -> None:
     assert any(each.source == "what the time allows" for each in short.derived)
 
 
+def test_a_limit_of_time_is_kept() -> None:
+    short = plan_course(10 * MILLION, 2 * MILLION, 512, Wishes(batch_tokens=2048, most_tokens=2048 * 9 + 2000))
+    assert short.num_steps == 9 and short.warning is None
+
+
+@pytest.mark.parametrize("least", [{"tokens": 100_000}, {"most_tokens": 100_000}])
+def test_one_step_that_reads_more_than_was_to_be_read_is_told(least: dict[str, int]) -> None:
+    course = plan_course(10 * MILLION, 10 * MILLION, 512, Wishes(batch_tokens=500_000, **least))
+    assert (course.num_steps, course.tokens) == (1, 500_224)
+    assert course.derived[0].source == "one step, the least there can be"
+    assert course.warning is not None and "500,224 tokens, more than the 100,000" in course.warning
+    assert "--batch-tokens" in course.warning
+    assert plan_course(10 * MILLION, 10 * MILLION, 512, Wishes(batch_tokens=50_000, **least)).warning is None
+
+
 def test_a_trained_model_reads_every_text_once_at_a_lower_rate() -> None:
     course = plan_course(10 * MILLION, 2 * MILLION, 512, Wishes(continues=True))
     assert course.tokens == pytest.approx(2 * MILLION, rel=0.01)

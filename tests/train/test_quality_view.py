@@ -27,7 +27,7 @@ def test_what_the_measurement_of_a_reward_model_says_is_shown():
     rejected = [2.0 - 0.03 * place for place in range(40)]
     found = reward_quality(chosen, rejected, range(10, 50), [30] * 40).as_dict()
     view = quality_view(found)
-    assert [title for title, _ in view.parts] == ["", "Versus longer", "Calibration", "Length bias"]
+    assert [title for title, _ in view.parts] == ["", "Versus length", "Calibration", "Length bias"]
     assert view.calibration.startswith("<svg") and "right" in view.calibration
     shown = dict(view.parts[0][1])
     assert shown["Pairs"] == "40" and shown["Accuracy"].startswith(f"{found['accuracy']['mean']:.4g} (95 % interval")

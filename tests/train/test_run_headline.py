@@ -55,6 +55,12 @@ def test_each_way_has_its_sentence(kind, records, before, told):
     assert sentence(kind, records, before) == told
 
 
+def test_all_that_is_rewarded_is_told():
+    told = sentence("grpo", REWARDS, reward=["runs/judge", "0.2*finished"])
+    assert ", rewarded by judge and 0.2*finished: the mean" in told
+    assert "rewarded by" not in sentence("grpo", REWARDS, reward=[])
+
+
 def test_a_4_bit_base_and_another_loss_are_told():
     told = sentence("reward", ACCURACIES, adapter="qlora")
     assert told.startswith("A reward model on the 4-bit small-model, trained on 40 pairs")

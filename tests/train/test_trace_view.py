@@ -1,5 +1,7 @@
 """Which traces a report shows, how each token looks, and that there is a bound to it all."""
 
+import tracemalloc
+
 import pytest
 
 from sartor.train.trace_view import (
@@ -46,6 +48,16 @@ def test_without_a_prompt_seen_twice_the_first_step_stands_beside_the_last(tmp_p
     assert view is not None and view.pairs[0].prompt == ""
     assert [prompt for prompt, _ in view.pairs[0].answers] == ["What is 3 + 3?", "What is 6 + 6?"]
     assert view.pairs[0].where == "prompts.jsonl:3 and prompts.jsonl:6"
+
+
+def test_the_traces_that_are_not_shown_are_not_held(tmp_path):
+    """300 prompts, each sampled once: all their traces would be many times as large."""
+    run = logged(tmp_path, (trace(1 + row // 4, row, ["word"] * 200) for row in range(300)))
+    tracemalloc.start()
+    pairs, num_traces, _ = early_and_late(run / TRACES_FILE)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(pairs) == MOST_PAIRS and num_traces == 300 and most < 2e6
 
 
 def test_a_single_step_stands_alone_and_nothing_is_nothing(tmp_path):

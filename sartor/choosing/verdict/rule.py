@@ -24,8 +24,8 @@
      dominated. More rows would tell: `needed_rows` says how many in all (`row_planning`: 80 % power, were the
      scores as observed), and `choice` is, for now, what it would be if the scores were exactly as observed.
 
-The same path measured twice is "decided" in at most 5 % of the cases, two identical sets of answers never;
-`python -m benchmarks.verdict_calibration` measures this on recorded answers.
+Of two paths whose answers are exchanged at random one is "decided" in at most 5 % of the cases, of two with the same
+answers never; `python -m benchmarks.verdict_calibration` measures this on recorded answers.
 
 A path that was trained several times is compared with its trainings (`evaluation.seed_variation`): a difference
 must stand out from the rows and from how trainings differ.

@@ -9,7 +9,8 @@
 | RLOO            | score against the others' of the group      | constant = 1  | in the rewards     |
 
 RLOO takes one ratio an answer where we take one a token. At ratio 1, which is where each step begins and where it ends
-if an answer is learnt from once, the gradients are the same.
+if an answer is learnt from once, the gradients are the same. Only `sartor ppo` has its penalty in the rewards:
+`sartor grpo` has that of its kin, RLOO too, in the loss, where a coefficient of 0 leaves it out.
 """
 
 from collections.abc import Sequence

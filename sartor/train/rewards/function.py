@@ -6,6 +6,7 @@ import math
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from hashlib import sha256
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
@@ -27,8 +28,8 @@ class UserFunction:
     made, and exactly this file: never a compiled copy of it, and its folder is not searched for imports. `prompt` and
     `answers` are copies that the function may change; `answers` is empty for a row without accepted answers. An error
     inside the function stops the run and is told with its place in the file and with the row, and so is a result that
-    is not a finite number. UsageError when there is no such file or function, when the file itself fails, or when the
-    function does not take three arguments.
+    is not a finite number. What the file prints goes to stderr: stdout is the data of the command. UsageError when
+    there is no such file or function, when the file itself fails, or when the function does not take three arguments.
     """
 
     def __init__(self, file: str, function: str):
@@ -41,15 +42,31 @@ class UserFunction:
 
     def _score(self, each: Answered) -> float:
         try:
-            value = self._call(each.text, [dict(message) for message in each.messages], list(each.answers))
+            with redirect_stdout(sys.stderr):
+                value = self._call(each.text, [dict(message) for message in each.messages], list(each.answers))
         except (Exception, SystemExit) as error:
             what = f"{self.name} failed on an answer to {each.where}: {type(error).__name__}: {error}"
             raise SartorError(what, where=_place(error, self._path), hint="mend the function") from error
-        if not isinstance(value, Real) or not math.isfinite(value):
-            shown = repr(value) if isinstance(value, Real) else f"{type(value).__name__} {value!r:.60}"
-            what = f"{self.name} returned {shown} for an answer to {each.where}"
+        number = _finite(value)
+        if number is None:
+            what = f"{self.name} returned {_shown(value)} for an answer to {each.where}"
             raise SartorError(what, where=str(self._path), hint="return a finite number")
-        return float(value)
+        return number
+
+
+def _finite(value: Any) -> float | None:
+    """The value as a number; None where it is none, or none that is finite."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, int):
+        return f"a whole number of {value.bit_length():,} bits"  # too many digits to be shown
+    return repr(value) if isinstance(value, float) else f"{type(value).__name__} {value!r:.60}"
 
 
 class _NeverCompiled(SourceFileLoader):
@@ -68,7 +85,8 @@ def _loaded(path: Path) -> ModuleType:
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and annotations in the file look their module up
     try:
-        spec.loader.exec_module(module)
+        with redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
         what = f"the file cannot be run: {type(error).__name__}: {error}"

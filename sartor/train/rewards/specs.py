@@ -2,10 +2,10 @@
 
 import difflib
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from sartor.base.errors import UsageError
 from sartor.data.scorers import SCORERS
@@ -61,11 +61,11 @@ def rewards(specs: Sequence[str], others: Sequence[Weighted] = ()) -> SumOfRewar
 def is_run(spec: str) -> bool:
     """Whether what `spec` names, after its weight, is an existing folder: a trained reward model's run.
 
-    A kind of reward comes before a folder of the same name, which can be written `./numeric`. UsageError for a weight
-    that is none.
+    A kind of reward comes before a folder of that name, which can be written `./numeric`. UsageError for a weight that
+    is none.
     """
     rest = split_weight(spec)[1]
-    return rest not in NAMES and Path(rest).is_dir()
+    return rest.partition(":")[0] not in NAMES and os.path.isdir(rest)
 
 
 def split_weight(spec: str) -> tuple[float, str]:

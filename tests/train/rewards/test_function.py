@@ -34,10 +34,11 @@ def test_any_real_number_is_a_score(tmp_path: Path, result: str, score: float) -
 
 @pytest.mark.parametrize(("result", "message"), [
     ("None", "NoneType None"), ("'1'", "str '1'"), ("float('nan')", "returned nan"), ("float('-inf')", "returned -inf"),
-    ("[1]", r"list \[1\]"), ("1j", "complex"),
+    ("[1]", r"list \[1\]"), ("1j", "complex"), ("10**400", "returned a whole number of 1,329 bits"),
+    ("-10**5000", "returned a whole number of"), ("np.float32('inf')", "inf"),
 ])  # fmt: skip
 def test_what_is_no_finite_number_stops_and_names_the_row(tmp_path: Path, result: str, message: str) -> None:
-    by = reward(tmp_path, f"def f(answer, prompt, answers):\n    return {result}")
+    by = reward(tmp_path, f"import numpy as np\ndef f(answer, prompt, answers):\n    return {result}")
     with pytest.raises(SartorError, match=f"{message}.* for an answer to rows.jsonl:7"):
         by.score([answered()])
 
@@ -57,6 +58,14 @@ def test_the_line_is_the_users_also_when_a_library_failed(tmp_path: Path) -> Non
     by = reward(tmp_path, "import json\ndef f(answer, prompt, answers):\n    return json.loads(answer)")
     with pytest.raises(SartorError, match="mine.py:3: f failed .*JSONDecodeError"):
         by.score([answered("not JSON")])
+
+
+def test_what_it_prints_does_not_reach_the_data_of_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = "print('read')\ndef f(answer, prompt, answers):\n    print('asked')\n    return 1"
+    assert reward(tmp_path, code).score([answered()]) == [1.0]
+    assert capsys.readouterr() == ("", "read\nasked\n")
 
 
 def test_it_cannot_change_the_row(tmp_path: Path) -> None:

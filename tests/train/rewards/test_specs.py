@@ -73,5 +73,12 @@ def test_a_run_is_an_existing_folder_that_no_kind_is_called(tmp_path: Path, monk
     monkeypatch.chdir(tmp_path)
     for name in ("judge", "json"):
         Path(name).mkdir()
+    Path("length:3").mkdir()
     specs = ["judge", "0.5*judge", "json", "./json", "nowhere", "length:3"]
     assert [is_run(spec) for spec in specs] == [True, True, False, True, False, False]
+
+
+def test_a_pattern_may_be_longer_than_any_file_name() -> None:
+    pattern = "regex:" + "|".join(f"answer {number}" for number in range(60))
+    assert len(pattern) > 300 and not is_run(pattern) and not is_run(f"2*{pattern}") and not is_run("long" * 100)
+    assert rewards([pattern]).score([answered("answer 59"), answered("answer 60")]) == [1.0, 0.0]
