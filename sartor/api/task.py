@@ -10,6 +10,7 @@ import yaml
 from sartor.api.configured import Place
 from sartor.base.durable import replace_file
 from sartor.base.errors import UsageError
+from sartor.base.yaml_schema import Dumper
 from sartor.data.task import Task
 from sartor.data.writers import write_jsonl
 
@@ -53,7 +54,8 @@ def write_task(
     }
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        text = yaml.safe_dump({key: value for key, value in settings.items() if value}, allow_unicode=True)
+        given = {key: value for key, value in settings.items() if value}
+        text = yaml.dump(given, Dumper=Dumper, sort_keys=False, allow_unicode=True)
         replace_file(folder / "task.yaml", text)
         for name, rows in (("train", list(train)), ("dev", list(dev)), ("test", list(test))):
             if rows:

@@ -23,11 +23,11 @@ def console() -> Any:
     """The one rich console on stderr (honours NO_COLOR)."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
-    """One line of progress or explanation; rich markup is not interpreted."""
+    """One line of progress or explanation; neither rich markup nor codes of emoji (`:100:`) are interpreted."""
     if is_main():
         console().print(text, markup=False)
 

@@ -82,9 +82,11 @@ class _RaplCounter:
 
 
 def _rapl_counters() -> list[_RaplCounter]:
-    """One for each package (intel-rapl:N, on AMD too); its parts (intel-rapl:N:M) are contained in it."""
+    """One for each package (intel-rapl:N, on AMD too). Its parts (intel-rapl:N:M) are contained in it, and so is it in
+    the zone of a laptop's whole board (psys)."""
     try:
-        return [_RaplCounter(folder) for folder in sorted(POWERCAP.glob("intel-rapl:*")) if folder.name.count(":") == 1]
+        zones = [folder for folder in sorted(POWERCAP.glob("intel-rapl:*")) if folder.name.count(":") == 1]
+        return [_RaplCounter(zone) for zone in zones if (zone / "name").read_text().startswith("package")]
     except (OSError, ValueError):
         return []  # most systems let only root read the counters
 

@@ -27,7 +27,8 @@ class MetricsLog:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one line whole. NaN and infinity become the texts "NaN", "Infinity" and "-Infinity"."""
-        line = (json.dumps(_finite(record), ensure_ascii=False, allow_nan=False) + "\n").encode()
+        text = json.dumps(_finite(record), ensure_ascii=False, allow_nan=False)
+        line = (text + "\n").encode(errors="backslashreplace")  # of half a surrogate pair, just as JSON escapes it
         before = self.position
         try:
             written = os.write(self._descriptor, line)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from sartor.base.console import warn
+from sartor.base.durable import write_error
 from sartor.base.errors import SartorError, UsageError
 from sartor.base.run_folder import RunFolder
 
@@ -57,13 +58,20 @@ class Target:
         self.name: str = state.get("name") or f"{folder.resolve().name}-{secrets.token_hex(3)}"
         self.kept: dict[str, str] = dict(state.get("kept", {}))
         self.sent: dict[str, int] = dict(state.get("sent", {}))
+        self._told = False
 
     def remember(self) -> None:
-        """Write what is known now. Not synced: a power loss may cost it, and then a few steps are sent twice."""
+        """Write what is known now. Not synced: a power loss may cost it, and then a few steps are sent twice. Neither
+        does a disk that fails end the work: the first time it is told."""
         path = self.folder / STATE_FILE
         unfinished = path.with_name(f".{STATE_FILE}.new")
-        unfinished.write_text(json.dumps({"name": self.name, "kept": self.kept, "sent": self.sent}))
-        os.replace(unfinished, path)
+        try:
+            unfinished.write_text(json.dumps({"name": self.name, "kept": self.kept, "sent": self.sent}))
+            os.replace(unfinished, path)
+        except OSError as error:
+            if not self._told:
+                warn(f"{write_error(error, path, 0).what} ({path}): if the run goes on later, steps may be sent twice")
+            self._told = True
 
 
 class TensorBoardSink:

@@ -4,10 +4,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
+from sartor.base.errors import DataError
 from sartor.cli.options import real_number, whole_number
 from sartor.data.records import Conversation, Message
 
 if TYPE_CHECKING:
+    from sartor.generation.local import LocalModel
     from sartor.generation.protocol import Passage, Sampling
     from sartor.retrieval.path import OpenPath
     from sartor.retrieval.rewriting import SearchQuestion
@@ -73,14 +75,21 @@ class _Talk:
 
     def reply(self, asked: Conversation) -> str | None:
         """Answer the last message, showing the words as they come; None when there was no answer."""
-        from sartor.retrieval.grounded import link_filter
-
         if self.path.local is None:
             return self._whole_reply(asked)
+        try:
+            return self._streamed_reply(self.path.local, asked)
+        except DataError as error:  # such as a conversation that has outgrown the model's context
+            print(f"(no answer: {error.what}; an empty line starts afresh)")
+            return None
+
+    def _streamed_reply(self, local: "LocalModel", asked: Conversation) -> str:
+        from sartor.retrieval.grounded import link_filter
+
         sent, self.passages = self.path.prepare(asked, self._search_question())
         links = link_filter(self.passages, asked) if self.passages is not None else None
         text = ""
-        for piece in self.path.local.stream(sent, self.sampling):
+        for piece in local.stream(sent, self.sampling):
             shown = links.push(piece) if links else piece
             text += shown
             print(shown, end="", flush=True)

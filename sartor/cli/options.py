@@ -6,6 +6,7 @@
 import argparse
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -36,9 +37,24 @@ class VerbParser(argparse.ArgumentParser):
                 prog, max_help_position=HELP_WIDTH_BEFORE_TEXT
             ),
         )
+        self._is_mixing = False
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message, hint=f"`{self.prog} --help` explains the options")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse, but arguments without a name may stand on both sides of an option: `evaluate ONE --seed 1 TASK`.
+
+        With actions, each action's own parser does that; behind `--` argparse sees to the order itself.
+        """
+        args = list(sys.argv[1:] if args is None else args)
+        if self._is_mixing or self._subparsers is not None or "--" in args:
+            return super().parse_known_args(args, namespace)
+        self._is_mixing = True  # what is called now comes here again, once for options and once for the others
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_mixing = False
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         parsed, unknown = self.parse_known_args(args, namespace)

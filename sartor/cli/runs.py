@@ -5,7 +5,7 @@ import importlib
 import itertools
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sartor.recipes.runs import RunRecord, RunSummary
     from sartor.train.history import History
 
-NONE = "—"
+NONE, DAMAGED = "—", "damaged"
 LIST_COLUMNS = ("name", "kind", "state", "base", "rows", "steps", "dev loss", "score", "time", "size", "begun")
 LONGEST_SHOWN_VALUE = 60
 
@@ -69,16 +69,53 @@ def run(args: argparse.Namespace) -> None:
 
 def _list(args: argparse.Namespace) -> None:
     from sartor.base.console import say
-    from sartor.recipes.runs import find_runs, summarise
+    from sartor.recipes.runs import find_runs
 
     folder = args.folder or Path()
-    found = [summarise(path) for path in find_runs(folder)]
+    found = [_listed(path) for path in find_runs(folder)]
     if args.json:
-        print_json([summary.as_dict() for summary in found])
+        print_json([each.as_dict() for each in found])
     elif found:
-        _print_table([LIST_COLUMNS, *(_line(summary) for summary in found)])
+        _print_table([LIST_COLUMNS, *(each.line() for each in found)])
     else:
         say(f"no runs in {folder} nor in {folder / 'runs'}")
+
+
+@dataclass(frozen=True)
+class _Listed:
+    """A run in the list; `summary` is None where a file of it is damaged, which `error` tells."""
+
+    path: Path
+    summary: "RunSummary | None"
+    error: str | None = None
+
+    def line(self) -> tuple[str, ...]:
+        if self.summary is not None:
+            return _line(self.summary)
+        told = {"name": str(self.path), "state": DAMAGED}
+        return tuple(told.get(column, NONE) for column in LIST_COLUMNS)
+
+    def as_dict(self) -> dict[str, Any]:
+        from sartor.recipes.runs import RunSummary
+
+        if self.summary is not None:
+            return {**self.summary.as_dict(), "error": None}
+        unknown = dict.fromkeys(field.name for field in fields(RunSummary))
+        return {**unknown, "path": str(self.path), "state": DAMAGED, "error": self.error}
+
+
+def _listed(path: Path) -> _Listed:
+    """One run; a damaged one is warned about, so that it does not hide the others."""
+    from sartor.base.console import warn
+    from sartor.base.errors import SartorError
+    from sartor.recipes.runs import summarise
+
+    try:
+        return _Listed(path, summarise(path))
+    except SartorError as error:
+        told = f"{error.where}: {error.what}" if error.where else error.what
+        warn(told)
+        return _Listed(path, None, told)
 
 
 def _show(args: argparse.Namespace) -> None:

@@ -5,19 +5,28 @@ from collections.abc import Iterable, Sequence
 from re import _parser as pattern_parser  # type: ignore[attr-defined]
 from typing import Any
 
+from sartor.data.pattern_cost import most_steps
+
 MANY_REPEATS = 10
+MOST_STEPS = 1e13  # by a count far too high: three repeats side by side pass, four do not
 ATOMIC = ("ATOMIC_GROUP", "POSSESSIVE_REPEAT", "ASSERT", "ASSERT_NOT")
 REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
 
 
 def is_explosive(pattern: str) -> bool:
-    """Whether matching may take time exponential in the reply's length, as `(a+)+b` does.
+    """Whether matching may take too long: exponential in the reply's length, as `(a+)+b` does, or a high power of it,
+    as `.*.*.*.*b` does.
 
-    Python's matcher backtracks and cannot be stopped, so such patterns are refused before the run; what is
-    left is polynomial in a text whose length the caller bounds. The test is on the safe side: refused are,
+    Python's matcher backtracks and cannot be stopped, so such patterns are refused before the run; what is left takes
+    at most a power of three or so of a text whose length the caller bounds. The test is on the safe side: refused are,
     inside a repeat of ten or more, a repeat of variable length and alternatives that may start with the same
-    character, unless possessive or atomic (`a++`, `(?>a|b)`).
+    character, unless possessive or atomic (`a++`, `(?>a|b)`); and, one after another, more than three repeats that
+    could take the same text with little or nothing between them.
     """
+    return _is_exponential(pattern) or most_steps(pattern) > MOST_STEPS
+
+
+def _is_exponential(pattern: str) -> bool:
     return _explosive(pattern_parser.parse(pattern), inside_repeat=False)
 
 
@@ -62,7 +71,10 @@ def bad_pattern(pattern: str) -> tuple[str, str] | None:
     except (re.error, RecursionError, OverflowError) as error:
         hint = r"write \ before . ( ) [ ] * + ? that are meant as text"
         return f"this is not a regular expression ({error})", hint
-    if is_explosive(pattern):
+    if _is_exponential(pattern):
         hint = "inside a repeat, make the inner one possessive (a++) or the alternatives atomic ((?>a|b))"
         return "matching this regular expression could take for ever", hint
+    if most_steps(pattern) > MOST_STEPS:
+        hint = r"let them match different characters (\D* before \d), or find each word once: (?>.*?red)(?>.*?blue).*"
+        return "matching this regular expression could take hours: several of its repeats may share a text", hint
     return None

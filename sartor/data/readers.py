@@ -49,6 +49,7 @@ def _parquet(path: Path, bad_rows: BadRows) -> PlacedRows:
             file = pyarrow.parquet.ParquetFile(source, page_checksum_verification=True)
             before = 0
             for batch in file.iter_batches(batch_size=1024):
+                batch = _without_nanoseconds(batch)
                 for index, row in enumerate(_batch_rows(batch)):
                     place = f"{path}: row {before + index + 1}"
                     if row is not None:
@@ -60,6 +61,33 @@ def _parquet(path: Path, bad_rows: BadRows) -> PlacedRows:
     except (pyarrow.ArrowException, ValueError) as error:  # damaged names and texts: plain ValueErrors
         what = f"is not a readable Parquet file: {first_line(error)}"
         raise DataError(what, where=str(path), hint="write it again, or give the rows as .jsonl") from None
+
+
+def _without_nanoseconds(batch: Any) -> Any:
+    """The batch with times to the microsecond, which is as fine as Python's own are."""
+    for place, field in enumerate(batch.schema):
+        coarser = _to_microseconds(field.type)
+        if coarser != field.type:
+            batch = batch.set_column(place, field.with_type(coarser), batch.column(place).cast(coarser, safe=False))
+    return batch
+
+
+def _to_microseconds(kind: Any) -> Any:
+    """The type with microseconds for nanoseconds, also inside lists and structures."""
+    types = arrow().types
+    if types.is_timestamp(kind) and kind.unit == "ns":
+        return arrow().timestamp("us", kind.tz)
+    if types.is_duration(kind) and kind.unit == "ns":
+        return arrow().duration("us")
+    if types.is_time64(kind) and kind.unit == "ns":
+        return arrow().time64("us")
+    if types.is_struct(kind):
+        return arrow().struct([field.with_type(_to_microseconds(field.type)) for field in kind])
+    if types.is_list(kind):
+        return arrow().list_(kind.value_field.with_type(_to_microseconds(kind.value_type)))
+    if types.is_large_list(kind):
+        return arrow().large_list(kind.value_field.with_type(_to_microseconds(kind.value_type)))
+    return kind
 
 
 def _batch_rows(batch: Any) -> list[dict[str, Any] | None]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from sartor.base.errors import DataError, UsageError
 from sartor.data.judge_settings import JudgeSettings
+from sartor.data.pattern_cost import TEXT_CHARACTERS
 from sartor.data.patterns import bad_pattern
 from sartor.data.unspaced import UNSPACED
 from sartor.data.values import (
@@ -30,9 +31,10 @@ from sartor.data.values import (
     json_value_at,
     last_number,
     same_json,
+    unclear_number,
 )
 
-MAX_REGEX_REPLY_CHARACTERS = 4_000
+MAX_REGEX_REPLY_CHARACTERS = TEXT_CHARACTERS
 JUDGE = "judge"
 
 Problem = tuple[str, str]
@@ -137,6 +139,11 @@ def _with_word_ends(text: str) -> str:
     return UNSPACED_CHARACTER.sub(rf"{WORD_END}\1{WORD_END}", text)
 
 
+def _spaced(text: str) -> str:
+    """The text with a space around every character that is a word of its own."""
+    return UNSPACED_CHARACTER.sub(r" \1 ", text)
+
+
 def _contains(reply: str, answer: str) -> float:
     """Whole words: not inside a longer word, nor inside a longer number (5 is in 2-5, but not in 5.3 or -5)."""
     wanted = _with_word_ends(_normalised_exact(answer)).strip(WORD_END)
@@ -166,9 +173,10 @@ ARTICLES = frozenset({"a", "an", "the"})
 
 
 def _squad_tokens(text: str) -> list[str]:
-    """As SQuAD's evaluate-v1.1.py (Rajpurkar et al. 2016), but Unicode punctuation goes as well as ASCII."""
+    """As SQuAD's evaluate-v1.1.py (Rajpurkar et al. 2016), but Unicode punctuation goes as well as ASCII, and in
+    scripts without spaces every character is a word, as CMRC 2018 (Cui et al. 2019) cuts them."""
     kept = (c for c in text.lower() if c not in string.punctuation and unicodedata.category(c)[0] != "P")
-    return [token for token in "".join(kept).split() if token not in ARTICLES]
+    return [token for token in _spaced("".join(kept)).split() if token not in ARTICLES]
 
 
 def _f_measure(common: int, num_reply: int, num_answer: int) -> float:
@@ -181,7 +189,7 @@ def _f1(reply: str, answer: str) -> float:
 
 
 def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.casefold())
+    return re.findall(r"\w+", _spaced(text.casefold()))
 
 
 def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
@@ -198,7 +206,8 @@ def longest_common_subsequence(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def _rouge_l(reply: str, answer: str) -> float:
-    """ROUGE-L with equal weights (Lin 2004, section 3.1) over lower-case words, without stemming."""
+    """ROUGE-L with equal weights (Lin 2004, section 3.1) over lower-case words, without stemming; in scripts without
+    spaces every character is a word."""
     ours, theirs = _words(reply), _words(answer)
     return _f_measure(longest_common_subsequence(ours, theirs), len(ours), len(theirs))
 
@@ -211,12 +220,15 @@ def _numeric(reply: str, answer: str) -> float:
     ours, theirs = last_number(reply), last_number(answer)
     if ours is None or theirs is None:
         return 0.0
-    if ours.is_integer() and theirs.is_integer():
+    if ours.denominator == theirs.denominator == 1:
         return float(ours == theirs)
     return float(math.isclose(ours, theirs, rel_tol=1e-6, abs_tol=1e-12))
 
 
 def _not_a_number(answer: str) -> Problem | None:
+    if unclear_number(answer):
+        hint = "write it without groups and with a point before decimals (1234567.5)"
+        return "the answer's number can be read in several ways", hint
     if last_number(answer) is None:
         return "the answer holds no number", "write it in digits (1,234.5), or use another scorer"
     return None
@@ -273,7 +285,8 @@ SCORERS = {
         Scorer(
             "f1", False, _f1, _nothing_left_after(_squad_tokens),
             "The words that reply and answer share (F1 as in SQuAD): 1 when all are the same, lower for each "
-            "word missing or too much; articles, punctuation and order do not count.",
+            "word missing or too much; articles, punctuation and order do not count. In scripts without spaces between "
+            "words every character is one.",
         ),
         Scorer(
             "contains", True, _contains, _nothing_left_after(_normalised_exact),
@@ -283,7 +296,8 @@ SCORERS = {
         Scorer(
             "numeric", True, _numeric, _not_a_number,
             "1 when the last number in the reply is the answer's number: whole numbers exactly, others to "
-            "six digits.",
+            "six digits. Digits may stand in groups of three (1,000, 1 000, 1'000); a number that can be read in "
+            "several ways (1.234.567, 3,14) is wrong.",
         ),
         Scorer(
             "json", True, _json, _not_json,

@@ -1,34 +1,67 @@
 """Numbers and JSON values read out of free text, as models write them."""
 
 import json
-import math
 import re
+from collections.abc import Iterator
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
-_DIGITS = r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)"
+_SPACES = " \u00a0\u2007\u2009\u202f"
+_MARKS = (",", r"\{,\}", r"\\,", "['’]", "_", f"[{_SPACES}]")
+_GROUPED = "|".join(rf"(?!0)\d{{1,3}}(?:{mark}\d{{3}})+(?!\d)" for mark in _MARKS)
+_DIGITS = rf"(?:(?:{_GROUPED}|\d+)(?:\.\d+)?|\.\d+)"
 _SIGN = r"[-−+]?(?:[$€£¥]\s?)?[-−+]?"
+_MORE = r"(?:[.,]\d+)"
 NUMBER = re.compile(
-    rf"(?<![\w./])(?P<sign>{_SIGN})(?P<above>{_DIGITS})\s?/\s?(?P<below>{_DIGITS})(?!\s?/|\d)"
+    rf"(?<![\w./])(?P<sign>{_SIGN})(?:(?P<whole>\d{{1,3}})[{_SPACES}](?=\d{{1,2}}\s?/))?"
+    rf"(?P<above>{_DIGITS})\s?/\s?(?P<below>{_DIGITS})(?!\s?/|\d|{_MORE})"
+    rf"|(?<![\w.])(?:{_SIGN})(?P<unclear>(?>{_DIGITS}){_MORE}+)"
     rf"|(?<![\w.])(?P<plain_sign>{_SIGN})(?P<plain>{_DIGITS}(?:[eE][-+]?\d{{1,4}})?)"
 )
 
 
-def last_number(text: str) -> float | None:
-    """The last number in `text`, or None.
+def last_number(text: str) -> Fraction | None:
+    """The last number in `text`, exactly; None where there is none, and where the last one is unclear.
 
-    Read are `1,234.5`, `$3`, `-2`, `.5`, `1e-3` and simple fractions such as `3/4`. A % sign is a unit like
-    any other (50% is 50); digits inside a word (H2O) are no number; a hyphen after a digit (3-5) or before a
-    space is no minus.
+    Read are `1,234.5`, `$3`, `-2`, `.5`, `1e-3`, simple fractions such as `3/4` and mixed ones such as `1 3/4`. Groups
+    of three digits may be parted by a comma, a space (also a no-break or a thin one), an apostrophe, an underscore or
+    LaTeX's thin space and `{,}`: so `5 100` is taken for 5,100, never for a list. A % sign is a unit like any other
+    (50% is 50); digits inside a word (H2O) are no number; a hyphen after a digit (3-5) or before a space is no minus.
     """
-    values = (_value(match) for match in NUMBER.finditer(text))
-    return next((value for value in reversed(list(values)) if math.isfinite(value)), None)
+    match = next(_from_the_last(text), None)
+    return _value(match) if match else None
 
 
-def _value(match: re.Match[str]) -> float:
-    value = float((match["above"] or match["plain"]).replace(",", ""))
-    below = float((match["below"] or "1").replace(",", ""))
+def unclear_number(text: str) -> str | None:
+    """The last number in `text` if its points and commas can be read in several ways, such as `1.234.567` (groups or
+    parts), `3,14` (a decimal or a list) and `1.234,5`."""
+    match = next(_from_the_last(text), None)
+    return match["unclear"] if match else None
+
+
+def _from_the_last(text: str) -> Iterator[re.Match[str]]:
+    """Unclear numbers, and clear ones that have a value."""
+    for match in reversed(list(NUMBER.finditer(text))):
+        if match["unclear"] or _value(match) is not None:
+            yield match
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    """None for an unclear number, a division by nought, and what is beyond floating-point numbers."""
+    if match["unclear"]:
+        return None
+    written = (match["above"] or match["plain"], match["below"] or "1", match["whole"] or "0")
+    above, below, whole = (Fraction(Decimal(re.sub(r"[^\d.eE+-]", "", digits))) for digits in written)
+    if below == 0:
+        return None
+    value = whole + above / below
+    try:
+        float(value)
+    except OverflowError:
+        return None
     negative = any(minus in (match["sign"] or match["plain_sign"] or "") for minus in "-−")
-    return math.nan if below == 0 else (-value if negative else value) / below
+    return -value if negative else value
 
 
 NOT_FOUND = object()

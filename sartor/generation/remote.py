@@ -319,8 +319,12 @@ def _read(completion: object, price: Price | None) -> Reply:
 
 def _host(base_url: str) -> str:
     """The host, with its port where one is written. UsageError when this is no address of a service."""
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(base_url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half a pair of brackets, or a port that is no number below 65,536
+        is_address = False
+    if not is_address or any(map(str.isspace, base_url)):
         raise UsageError("the base URL is not one of a web service", hint="write it as https://host/v1")
     if "@" in parts.netloc:
         hint = "name the environment variable that holds the key instead"

@@ -46,10 +46,10 @@ def _exponent(value: float) -> int:
 
 def size(value: float) -> str:
     for unit in ("bytes", "kB", "MB"):
-        if value < 1000:
+        if round(value) < 1000:
             return f"{value:.3g} {unit}"
         value /= 1000
-    return f"{value:,.3g} GB"
+    return f"{value:.3g} GB" if round(value) < 1000 else f"{value:,.0f} GB"
 
 
 def in_points(share: float) -> str:

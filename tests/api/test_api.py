@@ -14,6 +14,7 @@ import sartor
 from docs.site import typed_settings
 from sartor.api import settings
 from sartor.base.errors import DataError, SartorError, UsageError
+from sartor.data.task import Task
 from tests import tiny_folders
 
 
@@ -74,6 +75,21 @@ def test_a_task_that_is_wrong_is_told_and_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(UsageError, match="something already"):
         sartor.write_task(folder, scorer="exact", test=[{"question": "two", "answer": "2"}])
     assert sorted(made.rglob("*")) == before
+
+
+TEXTS_OF_YAML = ["1e5", "1e3", "0x1F", "no", "1:30", "a\x85b", "a\u2028b", "größer: {x} # y", " a\n\nb "]
+
+
+@pytest.mark.parametrize("text", TEXTS_OF_YAML)
+def test_a_task_is_read_back_with_the_very_texts(tmp_path: Path, text: str) -> None:
+    rows = [{"question": "one", "answer": "1"}]
+    made = sartor.write_task(tmp_path / "1e5", scorer="exact", test=rows, instruction=text, description=text)
+    task = Task.load(made)
+    assert (task.name, task.instruction, task.description) == ("1e5", text, text)
+
+
+def test_type_checkers_are_told_that_the_package_is_typed() -> None:
+    assert (Path(sartor.__file__).parent / "py.typed").is_file()
 
 
 def test_a_model_answers_alike_alone_and_among_others(tmp_path: Path) -> None:

@@ -59,11 +59,13 @@ def test_a_remote_failure_is_told_and_forgotten(
         assert [message["content"] for message in service.asked[-1]["messages"]] == ["one", "echo one", "two"]
 
 
-def test_a_prompt_that_does_not_fit_is_refused_with_a_hint(
+def test_a_message_that_does_not_fit_is_told_and_forgotten(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert chat(monkeypatch, "the cat\n", str(model), "--max-new-tokens", "5000") == 3
-    assert "the model reads 4,096" in capsys.readouterr().err
+    assert chat(monkeypatch, f"the cat\n{'ship ' * 5000}\n\nthe cat\n", str(model), "--max-new-tokens", "6") == 0
+    before, _, rest = capsys.readouterr().out.partition("(no answer: ")
+    told, _, after = rest.partition("\n")
+    assert before == after != "" and "the model reads 4,096" in told and "an empty line starts afresh" in told
 
 
 def test_what_an_answer_was_read_from_can_be_shown(

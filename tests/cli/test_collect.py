@@ -68,3 +68,10 @@ def test_ctrl_c_stops_soon_and_says_how_to_go_on(tmp_path):
     assert (process.returncode, out) == (75, "")
     assert error.endswith("what is collected is kept\nhint: the same command goes on from here\n")
     assert not (tmp_path / "out" / "documents.json").exists() and server.count("/a") == 0
+
+
+def test_an_out_that_cannot_be_a_folder_is_one_line(tmp_path, capsys):
+    (tmp_path / "a.txt").write_text("one")
+    for out in ("a.txt", "a.txt/below"):
+        assert main(["collect", str(tmp_path / "a.txt"), "--out", str(tmp_path / out)]) == 2
+        assert f"error: {tmp_path / 'a.txt'}: is a file, not a folder" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from sartor.base.configuration import Config
 from sartor.base.errors import UsageError
+from sartor.cli.main import VERBS, parser_of
 from sartor.cli.options import VerbParser, add_common, add_settings, settings_from
 
 
@@ -95,6 +96,39 @@ def test_what_is_wrong_is_said_with_option_and_hint(arguments, what, where, hint
 
 def test_an_option_that_takes_several_may_be_given_twice():
     assert settings("x.jsonl", "--out", "o", "--ks", "1", "2", "--ks", "5").ks == [1, 2, 5]
+
+
+class Several(Config):
+    sources: tuple[Path, ...] = Field((), description="what to read")
+    ks: list[int] = Field(default_factory=list, description="numbers")
+    seed: int = Field(0, description="of chance")
+
+
+@pytest.mark.parametrize("arguments", ["a b --seed 1", "--seed 1 a b", "a --seed 1 b", "a --ks 1 --seed 1 b --ks 2"])
+def test_a_list_may_stand_on_both_sides_of_an_option(arguments):
+    made = VerbParser("sartor many")
+    add_settings(made, Several, positional=["sources"])
+    given = settings_from(made.parse_args(arguments.split()), Several, {})
+    assert (given.sources, given.seed) == ((Path("a"), Path("b")), 1)
+    assert given.ks == ([1, 2] if "--ks" in arguments else [])
+    with pytest.raises(UsageError, match="unknown option --sed"):
+        made.parse_args([*arguments.split(), "--sed", "1"])
+    assert made.parse_args(["--seed", "1", "--", "-odd"]).sources == ["-odd"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "name", "given"),
+    [
+        ("evaluate", "http://host/v1 --remote-model m my-task", "names", ["http://host/v1", "my-task"]),
+        ("collect", "docs1 --licence CC0-1.0 t.jsonl --out c", "sources", ["docs1", "t.jsonl"]),
+        ("tokenizer", "docs1 --vocab-size 400 t.jsonl", "data", ["docs1", "t.jsonl"]),
+        ("models", "--json compare a --data t.jsonl b", "models", ["a", "b"]),
+        ("runs", "rm a --checkpoints b --yes", "runs", ["a", "b"]),
+    ],
+)
+def test_the_verbs_take_lists_on_both_sides(verb, arguments, name, given):
+    parsed = parser_of(VERBS[verb]).parse_args(arguments.split())
+    assert [str(each) for each in getattr(parsed, name)] == given
 
 
 def test_help_comes_from_the_fields():

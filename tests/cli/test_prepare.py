@@ -51,10 +51,13 @@ def test_rejects_can_be_browsed(prepared, capsys):
         (["prepare", "--show-rejects", "{in}"], 3, "holds no rejects"),
         (["prepare", "{in}", "--out", "{out}", "--preset", "gofer"], 2, "preset"),
         (["prepare", "{in}", "--out", "{out}", "--engine", "ray:/x"], 2, "no engine"),
+        (["prepare", "{in}", "--out", "{file}", *ALL_KEPT], 2, "is a file, not a folder"),
+        (["prepare", "{in}", "--out", "{file}/below", *ALL_KEPT], 2, "is a file, not a folder"),
     ],
 )
 def test_mistakes_are_one_line(prepared, tmp_path, capsys, arguments, code, said):
-    places = {"in": prepared / "in", "out": tmp_path / "out"}
+    places = {"in": prepared / "in", "out": tmp_path / "out", "file": tmp_path / "file"}
+    places["file"].write_text("x")
     assert main([argument.format(**places) for argument in arguments]) == code
     assert said in capsys.readouterr().err
 

@@ -61,6 +61,20 @@ def test_an_empty_place_is_said_and_is_no_error(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == []
 
 
+def test_a_damaged_run_does_not_hide_the_others(here, capsys):
+    (here / "runs" / "one" / "metrics.jsonl").write_text("[[[\n")
+    assert main(["runs", "ls"]) == 0
+    captured = capsys.readouterr()
+    lines = sorted(captured.out.splitlines()[1:])
+    told = [["runs/one", "—", "damaged"], ["runs/two", "finetune", "interrupted"]]
+    assert [line.split()[:3] for line in lines] == told
+    assert captured.err.startswith("warning: runs/one/metrics.jsonl: ")
+    assert main(["runs", "ls", "--json"]) == 0
+    one, two = sorted(json.loads(capsys.readouterr().out), key=lambda each: each["path"])
+    assert one.keys() == two.keys() and one["state"] == "damaged" and two["error"] is None
+    assert one["error"].startswith("runs/one/metrics.jsonl: ")
+
+
 def test_show_tells_settings_results_and_what_to_think_of_them(here, capsys):
     assert main(["runs", "show", "runs/one"]) == 0
     shown = capsys.readouterr().out

@@ -696,7 +696,7 @@ WRONG_USES = {
         "collect hub:a/books --out new", FAILED, "hub:a/books: the Hub may not be used", "unset HF_HUB_OFFLINE"
     ),
     "collect over something else": Wrong("collect docs --out task", USAGE, "task: holds other things", "give a new"),
-    "collect into a file": Wrong("collect docs --out rows.jsonl", USAGE, "rows.jsonl: is a file", "give a folder"),
+    "collect into a file": Wrong("collect docs --out rows.jsonl", USAGE, "rows.jsonl: is a file", "choose another"),
     "collect at no rate": Wrong(
         "collect docs --out new --requests-per-second 0", USAGE, ".*requests_per_second.*", "it should be greater"
     ),

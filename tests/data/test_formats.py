@@ -1,6 +1,7 @@
 """Training data formats: each is recognised, turned into the same records, and refused by name when wrong."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,20 @@ SUPERVISED: list[tuple[str, dict[str, Any], list[Any]]] = [
 def test_supervised_rows(name: str, row: dict[str, Any], messages: list[Any]) -> None:
     assert detect([row]).name == name
     assert to_record(row, FORMATS[name], "a.jsonl:1") == Example(messages, "a.jsonl:1")
+
+
+def test_every_form_that_the_guide_names_is_read(tmp_path: Path) -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "finetuning.md"
+    (listed,) = re.findall(r"in any usual form:(.*?)\. The command", guide.read_text(encoding="utf-8"), re.DOTALL)
+    forms = [re.findall(r"`(\w+)`", each) for each in listed.split(",")]
+    shared = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    turns: dict[str, Any] = {"messages": [USER, ANSWER], "conversations": shared}
+    assert len(forms) >= 5
+    for number, columns in enumerate(forms):
+        path = tmp_path / f"{number}.jsonl"
+        row = {column: turns.get(column, "" if column == "input" else "Hello.") for column in columns}
+        path.write_text(json.dumps(row) + "\n")
+        assert read_examples(path).examples, columns
 
 
 DIALOGUE = "\n\nHuman: Hi\n\nAssistant: Oh?\n\nHuman: What?\n\nAssistant:"

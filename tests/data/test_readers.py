@@ -1,9 +1,11 @@
 """Files of rows: every kind reads the same rows, and every fault is named with its place and remedy."""
 
 import csv
+import datetime
 import gzip
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +207,29 @@ def test_a_parquet_row_that_is_not_utf8_is_skipped_alone(tmp_path: Path) -> None
     bad_rows = BadRows("skip")
     assert [row["a"] for _, row in read_rows(tmp_path / "rows.parquet", bad_rows)] == ["one", "three"]
     assert [reject.where for reject in bad_rows.rejects] == [f"{tmp_path / 'rows.parquet'}: row 2"]
+
+
+def test_times_in_nanoseconds_need_no_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)  # so that importing it fails
+    when, long = 1_700_000_000_123_456_789, 1_500_000_001
+    moments = pyarrow.array([when, None], pyarrow.timestamp("ns", "UTC"))
+    table = pyarrow.table(
+        {
+            "a": ["one", "two"],
+            "at": moments,
+            "took": pyarrow.array([long, None], pyarrow.duration("ns")),
+            "clock": pyarrow.array([long, None], pyarrow.time64("ns")),
+            "log": pyarrow.array([[when], []], pyarrow.list_(pyarrow.timestamp("ns"))),
+            "more": pyarrow.StructArray.from_arrays([moments], ["at"]),
+        }
+    )
+    pyarrow.parquet.write_table(table, tmp_path / "rows.parquet")
+    one, two = [row for _, row in read_rows(tmp_path / "rows.parquet")]
+    at = datetime.datetime(2023, 11, 14, 22, 13, 20, 123456)
+    assert one["at"].replace(tzinfo=None) == at and one["at"].utcoffset() == datetime.timedelta()
+    assert (one["a"], one["log"], one["more"]["at"]) == ("one", [at], one["at"])
+    assert one["took"] == datetime.timedelta(seconds=1, microseconds=500_000) and one["clock"].microsecond == 500_000
+    assert two == {"a": "two", "at": None, "took": None, "clock": None, "log": [], "more": {"at": None}}
 
 
 def test_skipping_is_offered_where_it_can_be_chosen(tmp_path: Path) -> None:

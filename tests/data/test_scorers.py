@@ -31,6 +31,8 @@ CASES = [
     ("f1", "The Steam engine!", "steam engines", 0.5), ("f1", "a steam-engine", "the steam engine", 0),
     ("f1", "big red dog", "the red dog", 0.8), ("f1", "“Paris” – France", "Paris, France", 1),
     ("f1", "red red", "red", 2 / 3), ("f1", "", "red", 0), ("f1", "the", "red", 0),
+    ("f1", "他在北京工作", "北京", 0.5), ("f1", "答えは「東京」です。", "東京", 4 / 9),
+    ("f1", "北京 2024", "北京2024", 1),
     ("contains", "It is in PARIS, France.", "paris", 1), ("contains", "parishes", "Paris", 0),
     ("contains", "about 5.3 km", "5", 0), ("contains", "about 5 km", "5", 1), ("contains", "1,500", "500", 0),
     ("contains", "答えは東京です。", "東京", 1), ("contains", "北京是中国的首都", "首都", 1),
@@ -45,6 +47,12 @@ CASES = [
     ("numeric", "3/4", "0.75", 1), ("numeric", "0.3333333", "1/3", 1), ("numeric", "0.3333", "1/3", 0),
     ("numeric", "10000001", "10000002", 0), ("numeric", "Therefore\n#### 72", "... 24 + 48 #### 72", 1),
     ("numeric", "none", "7", 0),
+    ("numeric", "25 000 €", "10 000 €", 0), ("numeric", "25\u202f000 €", "10\u202f000 €", 0),
+    ("numeric", "CHF 5'000", "1'000", 0), ("numeric", "1.234.999", "1234567", 0),
+    ("numeric", "12345678901234567891", "12345678901234567890", 0),
+    ("numeric", "10 000 €", "10,000", 1), ("numeric", "10\u202f000 €", "10000", 1), ("numeric", "CHF 5'000", "5000", 1),
+    ("numeric", r"\boxed{10\,000}", "10 000", 1), ("numeric", "3,14", "3.14", 0), ("numeric", "1 1/2", "1.5", 1),
+    ("numeric", "9,14", "14", 0), ("numeric", "0.1", "1/10", 1),
     ("json", '{"b": [1, 2.0], "a": "x"}', '{"a": "x", "b": [1.0, 2]}', 1), ("json", "true", "1", 0),
     ("json", 'Sure:\n```json\n{"a": 1}\n```\nand {"a": 2}', '{"a": 1}', 1),
     ("json", '{"a": true}', '{"a": 1}', 0),
@@ -57,6 +65,7 @@ CASES = [
     ("regex", "YES", "(?i)yes|no", 1), ("regex", "x" * (MAX_REGEX_REPLY_CHARACTERS + 1), "x*", 0),
     ("rouge", "police killed the gunman", "police kill the gunman", 0.75),
     ("rouge", "the gunman kill police", "police kill the gunman", 0.5), ("rouge", "one two", "three", 0),
+    ("rouge", "他在北京工作", "北京", 0.5),
     ("rouge", "The cat sat on the mat", "the cat was on the mat today", 2 * 5 / 13),
 ]
 
@@ -92,6 +101,7 @@ def test_in_bounds_binary_and_perfect_on_itself(name: str) -> None:
 @pytest.mark.parametrize(("name", "answer", "words"), [
     ("exact", "  ", "empty"), ("label", "\n", "empty"), ("exact", "...", "nothing is left"),
     ("f1", "The", "nothing is left"), ("rouge", "?!", "nothing is left"), ("contains", "", "empty"),
+    ("numeric", "1.234.567", "several ways"), ("numeric", "3,14", "several ways"), ("regex", ".*.*.*.*b", "hours"),
     ("numeric", "seven", "no number"), ("numeric", "H2O", "no number"), ("json", "{'a': 1}", "not JSON"),
     ("json", "NaN", "not JSON"), ("json", "[" * 5_000, "not JSON"),
     ("regex", "(", "not a regular expression"),

@@ -295,7 +295,10 @@ def test_a_key_from_a_file(tmp_path: Path) -> None:
         assert service.headers[0]["authorization"] == f"Bearer {KEY}"
 
 
-@pytest.mark.parametrize("url", ["", "host/v1", "ftp://host/v1", "https:///v1", "https://me:secret@host/v1"])
+@pytest.mark.parametrize("url", [
+    "", "host/v1", "ftp://host/v1", "https:///v1", "https://me:secret@host/v1", "http://localhost:abc/v1", "http://[::1/v1",
+    "http://localhost:80800/v1", "http://localhost:0/v1", "http://local host/v1", "http://localhost/v1 ", "http://x/v\n1",
+])
 def test_base_urls_that_are_none(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         remote(url)

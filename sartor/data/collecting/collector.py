@@ -11,6 +11,7 @@ from sartor import __version__
 from sartor.base.console import Progress, progress, warn
 from sartor.base.errors import DataError, Interrupted, UsageError
 from sartor.base.lock import Lock
+from sartor.base.out_folder import make_out_folder
 from sartor.base.signals import StopRequest
 from sartor.data.collecting.crawl import WEB_KINDS, Crawl, Step
 from sartor.data.collecting.documents_of import DocumentMaker
@@ -205,12 +206,10 @@ class Collector:
 
 def _require_collection(folder: Path) -> None:
     """A folder of something else is left alone."""
-    if folder.exists() and not folder.is_dir():
-        raise UsageError("is a file, not a folder", where=str(folder), hint="give a folder with --out")
-    strange = folder.is_dir() and any(folder.iterdir()) and not (folder / JOURNAL).exists()
+    make_out_folder(folder)
+    strange = any(folder.iterdir()) and not (folder / JOURNAL).exists()
     if strange and {child.name for child in folder.iterdir()} != {LOCK}:
         raise UsageError("holds other things", where=str(folder), hint="give a new or an empty folder with --out")
-    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _path(item: Item) -> Path:

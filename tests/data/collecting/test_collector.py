@@ -1,6 +1,7 @@
 """A collection as a whole: every file accounted for, nothing doubled or lost, whatever happens in between."""
 
 import csv
+import errno
 import gzip
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -161,8 +163,23 @@ def test_a_folder_of_something_else_is_left_alone(folder, tmp_path):
     with pytest.raises(UsageError, match="holds other things"):
         collect(folder, folder / "a.txt")
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="is a file"):
-        collect(tmp_path / "file", folder)
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(UsageError, match="is a file"):
+            collect(place, folder)
+
+
+def test_a_folder_that_cannot_be_made_or_written_to_is_told(folder, tmp_path, monkeypatch):
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(SartorError, match="cannot write: Permission denied"):
+        collect(tmp_path / "there", folder)
+
+    def refuse(*arguments, **options):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(SartorError, match="cannot write: Read-only file system"):
+        collect(tmp_path / "new" / "out", folder)
 
 
 def test_two_at_once_are_refused(folder, tmp_path):
