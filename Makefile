@@ -46,6 +46,7 @@ lint: $(READY)
 models: $(READY)
 	@$(BIN)/python -c "from sartor.models.starter import STARTERS, fetch; print(*map(fetch, STARTERS), sep='\n')"
 
+# Every benchmark that needs no checkout of another project: hours. What failed is named at the end.
 bench: $(READY_FOR_BENCH)
 	@$(BIN)/python -m benchmarks
 

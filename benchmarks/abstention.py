@@ -1,4 +1,6 @@
-"""When to say that the documents do not say: chosen on train rows of the encyclopedia task, measured on its test rows.
+"""When to say that the documents do not say: the weights and levels that Sartor has beside ones fitted anew.
+
+Both are measured on test rows of the encyclopedia task; those fitted anew are chosen on its train rows.
 
 Two kinds of questions have no answer here: `elsewhere` (every passage of the question's own article is taken away) and
 `unsaid` (SQuAD 2.0's own: written to look answerable from their paragraph). Run: python -m benchmarks.abstention
@@ -16,7 +18,7 @@ from scipy.optimize import minimize
 from sartor.data.extract import read_documents
 from sartor.generation.protocol import Passage
 from sartor.models.starter import fetch
-from sartor.retrieval.abstention import features
+from sartor.retrieval.abstention import COVERAGE_WEIGHT, LEVELS, NEARNESS_WEIGHT, OFFSET, features
 from sartor.retrieval.embedder import Embedder
 from sartor.retrieval.indexing import index_folder
 from sartor.retrieval.search import search
@@ -24,6 +26,7 @@ from sartor.retrieval.sentences import sentences
 from sartor.retrieval.store import KnowledgeStore
 
 PASSAGES, DEEP, UNSAID = 3, 60, 600
+SHIPPED = np.array([NEARNESS_WEIGHT, COVERAGE_WEIGHT, OFFSET])
 REFUSED = {"usual": 0.05, "strict": 0.10}
 
 
@@ -103,14 +106,26 @@ def main(data: Path) -> None:
             if name in ("train", "test"):
                 of[f"elsewhere {name}"] = measured(rows[name], found, remembering, elsewhere=True)
     parameters = fitted(of["train"], np.vstack([of["elsewhere train"], of["unsaid train"]]))
-    score = {name: values @ parameters[:2] + parameters[2] for name, values in of.items()}
-    print("weights", parameters.round(2).tolist())
+    thresholds = np.quantile(supported(of["train"], parameters), list(REFUSED.values()))
+    tell("as Sartor has it", of, SHIPPED, {level: LEVELS[level] for level in REFUSED})
+    tell("fitted anew", of, parameters, dict(zip(REFUSED, thresholds.tolist(), strict=True)))
+
+
+def supported(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+    """The support [rows] of questions with these features [rows, 2], in log-odds."""
+    return values @ parameters[:2] + parameters[2]
+
+
+def tell(name: str, of: dict[str, np.ndarray], parameters: np.ndarray, thresholds: dict[str, float]) -> None:
+    """How well these weights tell questions apart, and what share of each kind of question each level refuses."""
+    support = {kind: supported(values, parameters) for kind, values in of.items()}
+    print(f"{name}: weights", parameters.round(2).tolist())
     for kind in ("elsewhere", "unsaid"):
-        print(f"area under the curve, {kind}: {area(score['test'], score[f'{kind} test']):.3f}")
-    for level, share in REFUSED.items():
-        threshold = float(np.quantile(score["train"], share))
-        refused = {name: float((score[name] < threshold).mean()) for name in ("test", "elsewhere test", "unsaid test")}
-        print(f"{level}: below {threshold:.2f};", ", ".join(f"{n} {value:.1%}" for n, value in refused.items()))
+        print(f"  area under the curve, {kind}: {area(support['test'], support[f'{kind} test']):.3f}")
+    for level, threshold in thresholds.items():
+        kinds = ("test", "elsewhere test", "unsaid test")
+        refused = ", ".join(f"{kind} {(support[kind] < threshold).mean():.1%}" for kind in kinds)
+        print(f"  {level}: below {threshold:.2f}; {refused}")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,36 @@
-"""Embedding: Sartor's embedder against sentence-transformers' default. Same model, same texts, same threads.
+"""Embedding: Sartor's embedder against sentence-transformers, in both number formats. Same model, texts and threads.
 
     python -m benchmarks.embed_vs_sentence_transformers [--model minilm] [--passages 96] [--questions 384] [--repeats 5]
 
 Passages are 150 words each from the Python enhancement proposals and FastAPI's documentation, questions are headings
-of the same documents (SARTOR_DATA). The peer is `SentenceTransformer(folder).encode(texts)` with nothing else set:
-float32, batches of 32, sorted by length. Sartor computes as `sartor index` does. The sides take turns in one process;
-figures are medians, `ratio` is the median of the turns' own ratios. CPU seconds are counted beside the clock, because
-they hardly depend on what else the machine does. The cosine is the lowest of all texts to the peer's float32 vectors.
+of the same documents (SARTOR_DATA). The peer is `SentenceTransformer(folder).encode(texts)`, in batches of 32, sorted
+by length. Both sides compute in float32 and in bfloat16. As they come, the peer takes float32, and Sartor (as `sartor
+index` does) bfloat16 where the machine multiplies it, so the ratio "as each comes" is partly one of number formats; at
+the same format it is one of code.
+
+The four take turns in one process; figures are medians, ratios the medians of the turns' own ratios, Sartor's rate over
+the peer's. CPU seconds are counted beside the clock, because they hardly depend on what else the machine does. The
+cosine is the lowest of all texts to the peer's float32 vectors.
 """
 
 import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from benchmarks.retrieval_sets import collected_texts
+from sartor.base.device import compute_dtype, device
 from sartor.retrieval.chunking import sections_of
 
 WORDS = 150
+FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+Side = tuple[str, str]  # sartor or peer; the number format
+PEER = ("peer", "float32")  # as it comes
 
 
 def texts_of(passages: int, questions: int) -> dict[str, list[str]]:
@@ -49,18 +58,36 @@ def timed(embed: Callable[[list[str]], np.ndarray], texts: list[str]) -> Turn:
     return Turn(time.perf_counter() - clock, time.process_time() - cpu, vectors)
 
 
-def compare(kind: str, texts: list[str], ours: Callable, peer: Callable, repeats: int) -> dict[str, object]:
-    ours(texts[:16]), peer(texts[:16])
-    turns = [(timed(ours, texts), timed(peer, texts)) for _ in range(repeats)]
-    cosine = float((turns[0][0].vectors * turns[0][1].vectors).sum(axis=1).min())
+def compare(
+    kind: str, texts: list[str], sides: Mapping[Side, Callable[[list[str]], np.ndarray]], repeats: int, as_it_comes: str
+) -> list[dict[str, object]]:
+    """A line for each side, and one for each ratio; `as_it_comes` is Sartor's number format on this machine."""
+    for embed in sides.values():
+        embed(texts[:16])
+    turns = [{side: timed(embed, texts) for side, embed in sides.items()} for _ in range(repeats)]
+    exact = turns[0][PEER].vectors
+    found: list[dict[str, object]] = [
+        {
+            "texts": kind,
+            "number": len(texts),
+            "side": f"{name} {number_format}",
+            "per_second": round(len(texts) / statistics.median(turn[name, number_format].seconds for turn in turns), 1),
+            "lowest_cosine": round(float((turns[0][name, number_format].vectors * exact).sum(axis=1).min()), 5),
+        }
+        for name, number_format in sides
+    ]
+    pairs = {"as each comes": (("sartor", as_it_comes), PEER)}
+    pairs |= {f"both in {each}": (("sartor", each), ("peer", each)) for each in FORMATS}
+    return found + [{"texts": kind, "ratio": name, **ratios(turns, *pair)} for name, pair in pairs.items()]
+
+
+def ratios(turns: Sequence[Mapping[Side, Turn]], ours: Side, theirs: Side) -> dict[str, object]:
     return {
-        "texts": kind,
-        "number": len(texts),
-        "sartor_per_second": round(len(texts) / statistics.median(one.seconds for one, _ in turns), 1),
-        "peer_per_second": round(len(texts) / statistics.median(two.seconds for _, two in turns), 1),
-        "ratio": round(statistics.median(two.seconds / one.seconds for one, two in turns), 2),
-        "cpu_ratio": round(statistics.median(two.cpu_seconds / one.cpu_seconds for one, two in turns), 2),
-        "lowest_cosine": round(cosine, 5),
+        "sides": f"{' '.join(ours)} : {' '.join(theirs)}",
+        "by_the_clock": round(statistics.median(turn[theirs].seconds / turn[ours].seconds for turn in turns), 2),
+        "by_cpu_seconds": round(
+            statistics.median(turn[theirs].cpu_seconds / turn[ours].cpu_seconds for turn in turns), 2
+        ),
     }
 
 
@@ -77,9 +104,14 @@ def main() -> None:
     from sartor.retrieval.embedder import Embedder
 
     folder = resolve(args.model)
-    peer, ours = SentenceTransformer(str(folder), device="cpu"), Embedder(folder)
+    sides: dict[Side, Callable[[list[str]], np.ndarray]] = {}
+    for name, dtype in FORMATS.items():
+        sides["sartor", name] = Embedder(folder, dtype, torch.device("cpu")).embed
+        sides["peer", name] = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": dtype}).encode
+    as_it_comes = str(compute_dtype(device())).removeprefix("torch.")
     for kind, texts in texts_of(args.passages, args.questions).items():
-        print(json.dumps(compare(kind, texts, ours.embed, peer.encode, args.repeats)), flush=True)
+        for line in compare(kind, texts, sides, args.repeats, as_it_comes):
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import argparse
 import gzip
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -264,7 +265,7 @@ def main() -> None:
 
 
 def run_sides(parser: argparse.ArgumentParser, sides: dict[str, Side], compare: Callable[[Any], None]) -> None:
-    """Compare, or be one of the sides that are compared, which runs in a process of its own and prints its figures."""
+    """Compare and say by which command, or be one side, which runs in a process of its own and prints its figures."""
     parser.add_argument("--side", choices=tuple(sides))
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -272,6 +273,28 @@ def run_sides(parser: argparse.ArgumentParser, sides: dict[str, Side], compare: 
         print(json.dumps(sides[options.side](options)))
     else:
         compare(options)
+        print(whole_command(options))
+
+
+def whole_command(options: argparse.Namespace) -> str:
+    """The command that these figures come from, defaults included, and the commit where git tells it."""
+    words = [f"OMP_NUM_THREADS={os.environ['OMP_NUM_THREADS']}"] if "OMP_NUM_THREADS" in os.environ else []
+    words += ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}"]
+    for name, value in vars(options).items():
+        option = f"--{name.replace('_', '-')}"
+        words += [option] if value is True else [option, str(value)] if value else []
+    commit = git("rev-parse", "--short", "HEAD").strip()
+    changed = " and changes" if commit and git("status", "--porcelain", "--untracked-files=no") else ""
+    return shlex.join(words) + (f"    # commit {commit}{changed}" if commit else "")
+
+
+def git(*arguments: str) -> str:
+    """What git says of the code that runs here; empty where it says nothing."""
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def compare(options: argparse.Namespace) -> None:

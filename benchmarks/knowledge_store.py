@@ -4,6 +4,10 @@
 documents (`--words FOLDER`) by a Zipf law, so that common words are as common as in English; vectors are random ones of
 384 numbers, because an exact search takes the same time for any. `--embedder FOLDER` adds the time in which a real
 model embeds the questions.
+
+Questions are new ones in a session: of most of them some word was asked for before, as common words are, and the store
+has it in memory. `cold` are the same questions where no word is (the words are thrown away between them). The search is
+measured in a process of its own, so that its memory is what opening the store and all these questions added.
 """
 
 import argparse
@@ -17,10 +21,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 
+from benchmarks.finetune_vs_trl import last_line
 from sartor.data.extract import make_document
+from sartor.retrieval import snapshot
 from sartor.retrieval.chunking import Chunk
 from sartor.retrieval.protocol import Where
 from sartor.retrieval.query import STOP_WORDS
@@ -31,6 +39,8 @@ DIMENSION = 384
 CHUNKS_A_DOCUMENT = 10
 WORDS_A_CHUNK = 140
 FOLDERS = 20
+UNKNOWN_WORD = "zyxwvutsrq"  # in no chunk
+FILLING, SEARCHING = 0, 1  # seeds: questions are not drawn as texts were
 
 
 class RandomEmbedder:
@@ -38,8 +48,8 @@ class RandomEmbedder:
 
     name, source, dimension, max_tokens = "random", "random", DIMENSION, 256
 
-    def __init__(self) -> None:
-        self._draw = np.random.default_rng(0)
+    def __init__(self, seed: int) -> None:
+        self._draw = np.random.default_rng(seed)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         vectors = self._draw.standard_normal((len(texts), DIMENSION), dtype=np.float32)
@@ -108,9 +118,15 @@ def timed(work: Callable[[], object]) -> float:
     return 1000 * (time.perf_counter() - started)
 
 
-def percentiles(work: Callable[[str], object], questions: Sequence[str]) -> dict[str, float]:
-    """How long each question takes."""
-    milliseconds = [timed(partial(work, question)) for question in questions]
+def percentiles(
+    work: Callable[[str], object], questions: Sequence[str], between: Callable[[], object] | None = None
+) -> dict[str, float]:
+    """How long each question takes; what is done `between` them is not timed."""
+    milliseconds = []
+    for question in questions:
+        if between is not None:
+            between()
+        milliseconds.append(timed(partial(work, question)))
     return {f"p{share}_ms": round(float(np.percentile(milliseconds, share)), 1) for share in (50, 95)}
 
 
@@ -119,27 +135,34 @@ def memory_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def measure(file: Path, chunks: int, questions: int, words: list[str]) -> dict[str, object]:
-    texts, embedder = Texts(words, 0), RandomEmbedder()
+def make(file: Path, chunks: int, words: list[str]) -> dict[str, Any]:
     with KnowledgeStore(file, create=True) as store:
-        seconds = fill(store, texts, chunks, embedder)
-        found: dict[str, object] = {
+        seconds = fill(store, Texts(words, FILLING), chunks, RandomEmbedder(FILLING))
+        return {
             "chunks": store.count_chunks(),
             "write_seconds": round(seconds, 1),
             "chunks_a_second": round(chunks / seconds),
         }
-    before = memory_bytes()
+
+
+def ask_all(file: Path, questions: int, words: list[str]) -> dict[str, Any]:
+    """What questions, and then changes, take in a store that another process has filled."""
+    texts, embedder = Texts(words, SEARCHING), RandomEmbedder(SEARCHING)
     asked = [texts.question() for _ in range(questions)]
+    found: dict[str, Any] = {}
+    before = memory_bytes()
     with KnowledgeStore(file) as store:
 
         def ask(question: str, where: Where | None = None) -> None:
             search(store, embedder, [question], 5, where=where)
 
         found["first_question_ms"] = round(timed(lambda: ask(asked[0])))
-        found["new_questions"] = percentiles(ask, asked)
+        found["new_questions_in_a_session"] = percentiles(ask, asked)
         found["same_questions"] = percentiles(ask, asked)
         found["filtered"] = percentiles(partial(ask, where={"folder": "f3"}), asked)
         found["memory_bytes_of_search"] = memory_bytes() - before
+        with mock.patch.object(snapshot, "WORD_BYTES", 0):  # only the word asked for last is kept
+            found["new_questions_cold"] = percentiles(ask, asked, between=lambda: ask(UNKNOWN_WORD))
         found["change_one_document_ms"] = round(timed(lambda: fill(store, texts, CHUNKS_A_DOCUMENT, embedder)))
         found["first_question_after_a_change_ms"] = round(timed(lambda: ask(asked[0])))
         found["delete_one_document_ms"] = round(timed(lambda: store.remove(["d1"])))
@@ -156,14 +179,22 @@ def main() -> int:
     parser.add_argument("--questions", type=int, default=200)
     parser.add_argument("--words", type=Path, help="folder of text files whose words are used")
     parser.add_argument("--embedder", type=Path, help="folder of an embedding model")
+    parser.add_argument("--ask", type=Path, metavar="FILE", help="only ask, in a store that is filled already")
     options = parser.parse_args()
     words = vocabulary(options.words)
+    if options.ask:
+        print(json.dumps(ask_all(options.ask, options.questions, words)))
+        return 0
     with tempfile.TemporaryDirectory() as folder:
-        found = measure(Path(folder) / "k.sqlite", options.chunks, options.questions, words)
+        file = Path(folder) / "k.sqlite"
+        found = make(file, options.chunks, words)
+        command = [sys.executable, "-m", "benchmarks.knowledge_store", "--ask", str(file)]
+        command += ["--questions", str(options.questions)]
+        found |= last_line(command + (["--words", str(options.words)] if options.words else []))
     if options.embedder:
         from sartor.retrieval.embedder import Embedder
 
-        embedder, texts = Embedder(options.embedder), Texts(words, 1)
+        embedder, texts = Embedder(options.embedder), Texts(words, SEARCHING)
         embedder.embed_queries([texts.question()])
         asked = [texts.question() for _ in range(50)]
         found["embedding_a_question"] = percentiles(lambda question: embedder.embed_queries([question]), asked)

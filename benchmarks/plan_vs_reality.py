@@ -9,16 +9,15 @@ set. The plan is right when memory is within 15 % and time within 25 %.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from benchmarks.finetune_vs_trl import gsm8k_rows
+from benchmarks.timed_command import timed
 
 MEMORY_TOLERANCE, TIME_TOLERANCE = 0.15, 0.25
 
@@ -71,17 +70,6 @@ def plan_and_run(case: Case, base: str) -> dict[str, Any]:
         "planned_seconds": plan["estimate"]["seconds"],
         "seconds": seconds,
     }
-
-
-def timed(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak resident bytes of a command that must succeed."""
-    begun = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - begun
-    if os.waitstatus_to_exitcode(status):
-        raise SystemExit(f"{' '.join(command)} failed")
-    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def line(found: dict[str, Any]) -> str:

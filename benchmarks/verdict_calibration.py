@@ -6,13 +6,14 @@ The recorded answers of a finished `sartor choose` are taken as a population: ro
 1. **False decisions.** Paths are made truly equal and the whole decision is taken: the share of "decided" must be at
    most 5 %. A path cannot be answered anew here, so equal paths are made by dealing out the recorded scores of a row at
    random: of all paths (`all alike`), of the two best, the others staying as they are (`two best alike`: the hardest
-   case, since Holm's correction has nothing left to correct), or of a path and its nearest rival alone (`NAME alone`).
+   case, since Holm's correction has nothing left to correct), or of a path and its nearest rival alone (`NAME and RIVAL
+   exchanged`). So these are two paths whose answers are exchanged at random; no path is asked twice.
 2. **Power.** At the number of rows that the planning names for 80 %, how often is it really settled? The planning uses
    normal approximations, this the tests themselves. `planted` makes the difference of the two best paths as small as
    said, by dealing out a share of the rows.
 3. **Coverage** of the 95 % intervals at 30, 100 and 400 rows.
 
-Run: python -m benchmarks.verdict_calibration [RUN ...] [--repetitions 1000] [--part aa|power|coverage]
+Run: python -m benchmarks.verdict_calibration [RUN ...] [--repetitions 1000] [--part alike|power|coverage]
 """
 
 import argparse
@@ -151,7 +152,8 @@ def cases_alike(population: Population) -> list[tuple[str, Population, list[int]
         for column, name in enumerate(population.paths):
             others = [other for other in range(len(means)) if other != column]
             nearest = min(others, key=lambda other: abs(means[other] - means[column]))
-            cases.append((f"{name} alone", population.only([column, nearest]), [0, 1]))
+            both = f"{name} and {population.paths[nearest]} exchanged"
+            cases.append((both, population.only([column, nearest]), [0, 1]))
     return cases
 
 
@@ -189,7 +191,8 @@ def coverage(draw: Callable[[], tuple[float, float]], truth: float, repetitions:
 
 
 def tell_false_decisions(populations: Sequence[Population], repetitions: int) -> None:
-    print(f"\n| false decisions of {repetitions:,} | paths | rows | alike | decided, % |\n|---|---|---|---|---|")
+    print(f"\n| false decisions of {repetitions:,} | paths | rows | answers exchanged at random | decided, % |")
+    print("|---|---|---|---|---|")
     for population in populations:
         for name, part, alike in cases_alike(population):
             rows = min(len(part.scores), 300)
@@ -252,7 +255,7 @@ def _difference_coverage(generator: np.random.Generator, scores: np.ndarray, siz
     return coverage(limits, float((scores[:, 0] - scores[:, 1]).mean()), repetitions)
 
 
-PARTS = {"aa": tell_false_decisions, "power": tell_power, "coverage": tell_coverage}
+PARTS = {"alike": tell_false_decisions, "power": tell_power, "coverage": tell_coverage}
 
 
 def main() -> None:

@@ -73,3 +73,9 @@ def test_a_runs_answers_are_read_without_unscored_rows(tmp_path: Path) -> None:
     found = recorded(tmp_path)
     assert found.paths == ("prompt", "rag") and found.groups is None
     assert found.scores.tolist() == [[1, 0.5], [0, 1]]
+
+
+def test_a_case_of_two_paths_says_that_their_answers_are_exchanged() -> None:
+    names = [name for name, _, _ in cases_alike(POPULATIONS["simulated 0/1"])]
+    assert names[:2] == ["all alike", "two best alike"]
+    assert len(names) == 6 and all(" and " in name and name.endswith(" exchanged") for name in names[2:])

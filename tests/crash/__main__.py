@@ -38,7 +38,7 @@ def _print_table(campaign: Campaign, options: argparse.Namespace) -> bool:
 
 
 def _show(row: Row) -> Row:
-    note = f"skipped: {row.skipped}" if row.skipped else ""
+    note = f"skipped: {'; '.join(dict.fromkeys(row.skipped))}" if row.skipped else ""
     print(COLUMNS.format(row.id, row.recipe, row.tries, len(row.failures), f"{row.seconds:.1f}", note), flush=True)
     for failure in row.failures:
         print(f"     {failure}", file=sys.stderr, flush=True)

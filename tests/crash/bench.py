@@ -36,9 +36,14 @@ class World:
         return World(recipe, inputs, reference, _must_succeed(Child(work, reference).finish()).seconds)
 
 
+class CannotTry(Exception):
+    """What a try needs is not to be had on this machine."""
+
+
 @dataclass
 class Bench:
-    """One test of one recipe. `tries` counts what was put to the test; `failures` says what was not as it should be."""
+    """One test of one recipe. `tries` counts what was put to the test; `failures` says what was not as it should be,
+    `skipped` what cannot be tried here."""
 
     world: World
     folder: Path
@@ -46,7 +51,7 @@ class Bench:
     num_tries: int
     tries: int = 0
     failures: list[str] = field(default_factory=list)
-    skipped: str | None = None
+    skipped: list[str] = field(default_factory=list)
 
     @property
     def arguments(self) -> list[str]:
@@ -54,12 +59,16 @@ class Bench:
 
     @contextmanager
     def one_try(self, about: str) -> Iterator[Path]:
-        """A new folder, counted as a try; an exception is a failure of the campaign's own and is counted, too."""
+        """A new folder, counted as a try unless CannotTry is raised; another exception is a failure of the campaign's
+        own and is counted, too."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         self.tries += 1
         before = len(self.failures)
         try:
             yield folder
+        except CannotTry as reason:
+            self.tries -= 1
+            self.skipped.append(f"{about}: {reason}")
         except Exception as error:
             self.failures.append("".join(traceback.format_exception(error)))
         self.failures[before:] = [f"{about}: {failure}" for failure in self.failures[before:]]

@@ -44,7 +44,7 @@ TESTS: dict[str, Test] = {
     "R5": Test(writing_fails.full_disk, 10_000, 3),
     "R6": Test(writing_fails.failing_disk, 60, 6),
     "R7": Test(damage.damaged, 500, 50),
-    "R8": Test(order.order_is_a_function, 60, 10),
+    "R8": Test(order.order_is_a_function, 60, 10, of_recipe=True),
     "R9": Test(two_processes.one_writes, 10, 3),
     "R10": Test(not_finite.stopped_before_the_step, 20, 5, of_recipe=True),
     "R11": Test(knowledge.killed_at_every_step, 10_000, 12, once=True),
@@ -62,7 +62,7 @@ class Row:
     tries: int
     failures: list[str]
     seconds: float
-    skipped: str | None
+    skipped: list[str]
 
     def as_dict(self) -> dict[str, object]:
         return asdict(self)

@@ -1,7 +1,8 @@
 """`sartor choose` killed at any moment, the same command again: the same answers, choice and report as without.
 
-What a clock says (seconds, and the energy and money that follow from them) differs between any two runs. It is set to
-one value in all files of both runs; then both are decided again from them and compared byte for byte.
+What a clock says (seconds, and the energy and money that follow from them) differs between any two runs. So what a run
+wrote is compared in two steps, both byte for byte: deciding again from its own files changes none of it; and decided
+again with one value for all that clocks say, it is what the uninterrupted run comes to.
 """
 
 import json
@@ -32,8 +33,10 @@ def killed_anywhere(bench: Bench) -> None:
     inputs, reference = bench.folder / "inputs", bench.folder / "reference"
     inputs.mkdir()
     reference.mkdir()
-    _made(Child(lambda: _make_inputs(inputs), inputs))
+    _made(Child(lambda: make_inputs(inputs), inputs))
     seconds, calls = _reference(inputs, reference)
+    if problems := not_as_decided(inputs, reference):
+        raise RuntimeError(f"the uninterrupted run is not what its files say: {problems}")
     expected = _settled(inputs, reference)
     while bench.tries < bench.num_tries:
         number = bench.tries
@@ -49,10 +52,11 @@ def killed_anywhere(bench: Bench) -> None:
             again = _finished(_start(inputs, folder))
             bench.check(again.code == 0, f"the same command again ended with {again.code}: {again.said[-2000:]}")
             if again.code == 0:
+                bench.failures += not_as_decided(inputs, folder)
                 bench.failures += _differences(_settled(inputs, folder), expected)
 
 
-def _make_inputs(folder: Path) -> None:
+def make_inputs(folder: Path) -> None:
     tiny_folders.language_model(folder / "language")
     tiny_folders.embedding_model(folder / "embedding")
     tiny_folders.task(folder / "task")
@@ -120,13 +124,26 @@ def _reference(inputs: Path, folder: Path) -> tuple[float, int]:
     return ended.seconds, calls
 
 
+def not_as_decided(inputs: Path, folder: Path) -> list[str]:
+    """What of a finished run's answers, choice and report is changed by deciding again from its own files."""
+    written = _compared(folder / RUN)
+    _made(_start(inputs, folder, "--rescore", RUN))
+    changed = _differences(written, _compared(folder / RUN))
+    return [f"the run itself wrote another {difference}" for difference in changed]
+
+
 def _settled(inputs: Path, folder: Path) -> dict[str, bytes]:
-    """Answers, choice and report of a finished run, decided again with all clocks stopped, and what it trained."""
+    """What a finished run comes to when it is decided again with all clocks stopped."""
     run = folder / RUN
     for file in sorted([*run.rglob("*.json"), *(run / "answers").glob("*.jsonl")]):
         if "checkpoints" not in file.parts:
             _stop_clocks(file)
     _made(_start(inputs, folder, "--rescore", RUN))
+    return _compared(run)
+
+
+def _compared(run: Path) -> dict[str, bytes]:
+    """Answers, choice and report, and what was trained."""
     files = [run / "choice.json", run / "report.html", run / "report.md", run / "test_touches.jsonl"]
     files += [*(run / "answers").glob("*.jsonl"), *(run / "paths").rglob("path.json")]
     files += [file for file in (run / "paths").rglob("*.safetensors") if "checkpoints" not in file.parts]

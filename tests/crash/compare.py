@@ -32,6 +32,8 @@ def differences(run: Path, expected: Path) -> list[str]:
 def order_differences(log: Path, expected: Path) -> list[str]:
     """Steps whose rows, each time they were taken, were not those of the uninterrupted run."""
     wanted = dict(_lines(expected))
+    if not wanted:
+        return ["the uninterrupted run logged no rows"]
     wrong = {step for step, rows in _lines(log) if wanted.get(step) != rows}
     missing = wanted.keys() - {step for step, _ in _lines(log)}
     return [f"other rows at step {step}" for step in sorted(wrong)] + [f"step {step} never seen" for step in missing]

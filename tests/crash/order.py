@@ -1,66 +1,84 @@
 """R8: the rows of a step are a function of the seed and the step, whoever asks, when, and after what."""
 
-import hashlib
+import dataclasses
+import json
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import sartor
 from tests.crash.bench import Bench
+from tests.crash.recipes import RECIPES
+from tests.crash.sources import Sizes, Steps
 
-DIGEST = """
-import hashlib, json, sys
-from sartor.data.batches import BatchSource
-from sartor.data.chat import Rendered
-from sartor.data.packing import Batch
-from sartor.data.pairs import Pair, PairSource
-
-def digest(of_pairs, num_rows, rows_per_step, micro_batch_tokens, seed, steps):
-    rows = [Rendered([n % 97 + 1] * (3 + n * 7 % 40), [False] + [True] * (2 + n * 7 % 40), f"row {n}")
-            for n in range(num_rows)]
-    if of_pairs:
-        rows = [Pair(row, Rendered([5, *row.ids], [False, *row.trained], row.where)) for row in rows]
-    source = (PairSource if of_pairs else BatchSource)(rows, rows_per_step, micro_batch_tokens, seed)
-    packed = lambda batch: batch if isinstance(batch, Batch) else batch.rows
-    taken = {step: [[batch.where, packed(batch).ids.tolist(), packed(batch).targets.tolist()]
-                    for batch in source.step(step)] for step in steps}
-    seen = [hashlib.sha256(json.dumps(taken[step]).encode()).hexdigest() for step in sorted(taken)]
-    return seen, sorted(place for step in range(source.steps_per_epoch) for batch in source.step(step)
-                        for place in batch.where)
+EPOCHS = 3
+PROCESSES = (2, 3)
+ELSEWHERE = """
+import sys
+from tests.crash.order import digests_as_json
+print(digests_as_json(*sys.argv[1:]))
 """
 
 
 def order_is_a_function(bench: Bench) -> None:
-    """R8: straight through; resumed at any step by a new source; in any order; and, once, by an interpreter of its own
-    with another hash seed. Every epoch has every row once. (R1 to R5 compare the rows of whole commands.)"""
-    names: dict[str, object] = {}
-    exec(DIGEST, names)
-    digest = names["digest"]
-    assert callable(digest)
+    """R8: the recipe's own source straight through; resumed at any step by a new one; in any order; by several
+    processes; and, once, by an interpreter of its own with another hash seed. Every epoch has every row once. (R1 to R5
+    compare the rows of whole commands.)"""
     for number in range(bench.num_tries):
-        num_rows, rows_per_step = bench.draw.randrange(1, 60), bench.draw.randrange(1, 20)
-        cut, seed = bench.draw.choice([1, 64, 2048]), bench.draw.randrange(2**31)
-        sizes = [bench.world.recipe.on_pairs, num_rows, rows_per_step, cut, seed]
-        steps = list(range(3 * -(-num_rows // rows_per_step) + 1))
-        with bench.one_try(f"sizes and seed {sizes}"):
-            straight, rows = digest(*sizes, steps)
-            bench.check(rows == sorted(f"row {n}" for n in range(num_rows)), "an epoch is not every row once")
-            start = bench.draw.choice(steps)
-            bench.check(digest(*sizes, steps[start:])[0] == straight[start:], f"another stream when resumed at {start}")
-            shuffled = bench.draw.sample(steps, len(steps))
-            bench.check(digest(*sizes, shuffled)[0] == straight, "another stream in another order")
-            other = digest(*sizes[:4], sizes[4] + 1, steps)[0]
-            alike = num_rows < 10 or rows_per_step >= num_rows  # one step has all rows, and cuts are by length
-            bench.check(alike or other != straight, "the seed does not matter")
+        sizes = Sizes.drawn(bench.draw, bench.world.recipe.most_things)
+        with bench.one_try(f"{sizes}"):
+            straight = _checked(bench, sizes)
             if number == 0:
-                theirs = _elsewhere(sizes, steps)
-                bench.check(
-                    theirs == hashlib.sha256("".join(straight).encode()).hexdigest(), "another stream elsewhere"
-                )
+                theirs = _elsewhere(bench.world.recipe.name, sizes, list(straight))
+                bench.check(theirs == straight, "another stream elsewhere")
 
 
-def _elsewhere(sizes: list[int], steps: list[int]) -> str:
-    program = f"{DIGEST}\nprint(hashlib.sha256(''.join(digest(*{sizes}, {steps})[0]).encode()).hexdigest())"
-    environment = {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(sartor.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+def _checked(bench: Bench, sizes: Sizes) -> dict[int, str]:
+    """The hash of every step, asked for straight through, which is what all others have to be."""
+    make = bench.world.recipe.make_steps
+    first = make(sizes)
+    steps = list(range(EPOCHS * first.per_epoch + 1))
+    straight = first.digests(steps)
+    _check_epoch(bench, make(sizes))
+
+    start = bench.draw.choice(steps[1:])
+    stopped, resumed = make(sizes), make(sizes)
+    stopped.digests(steps[:start])
+    resumed.go_on_from(stopped)
+    same = resumed.digests(steps[start:]) == {step: straight[step] for step in steps[start:]}
+    bench.check(same, f"another stream when resumed at {start}")
+
+    groups = [steps[begin : begin + first.at_once] for begin in range(0, len(steps), first.at_once)]
+    shuffled = [step for group in bench.draw.sample(groups, len(groups)) for step in group]
+    bench.check(make(sizes).digests(shuffled) == straight, "another stream in another order")
+
+    other = make(dataclasses.replace(sizes, seed=sizes.seed + 1)).digests(steps)
+    bench.check(other != straight or not first.seed_shows, "the seed does not matter")
+    for processes in PROCESSES if first.divisible else ():
+        several = make(dataclasses.replace(sizes, processes=processes))
+        moved = [step for step in steps if sorted(several.places_of(step)) != sorted(first.places_of(step))]
+        bench.check(not moved, f"{processes} processes take other rows at the steps {moved}")
+    return straight
+
+
+def _check_epoch(bench: Bench, made: Steps) -> None:
+    expected = sorted([*made.places] * made.times)
+    found = [place for step in range(made.per_epoch) for place in made.places_of(step)]
+    bench.check(sorted(found[: len(expected)]) == expected, "an epoch is not every row once")
+
+
+def digests_as_json(recipe: str, sizes: str, steps: str) -> str:
+    """What the interpreter of its own prints."""
+    (make,) = (each.make_steps for each in RECIPES if each.name == recipe)
+    return json.dumps(list(make(Sizes(**json.loads(sizes))).digests(json.loads(steps)).items()))
+
+
+def _elsewhere(recipe: str, sizes: Sizes, steps: Sequence[int]) -> dict[int, str]:
+    arguments = [recipe, json.dumps(dataclasses.asdict(sizes)), json.dumps(steps)]
+    environment = os.environ | {"PYTHONHASHSEED": "77", "PYTHONPATH": str(Path(sartor.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, *arguments], env=environment, capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(done.stdout))

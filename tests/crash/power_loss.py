@@ -212,7 +212,7 @@ def power_lost(bench: Bench) -> None:
     """R4: every state of a first save and of saves with rotation is looked at, and many of the whole command; from some
     of these the same command is run to its end."""
     if WHY_NOT is not None:
-        bench.skipped = WHY_NOT
+        bench.skipped.append(WHY_NOT)
         return
 
     def first(folder: Path) -> Callable[[], None]:
@@ -239,6 +239,7 @@ def power_lost(bench: Bench) -> None:
 def _recorded(bench: Bench, child: Child, folder: Path) -> list[Moment]:
     ended, moments = recorded(child, folder)
     bench.check(ended.code == 0, f"ended with {ended.code}: {ended.said[-2000:]}")
+    bench.check(moments, "no change of the disk was seen")
     return moments
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests import tiny_folders
+from tests.crash import sources
+from tests.crash.sources import MakeSteps
 
 Poison = Literal["loss nan", "loss inf", "gradient nan", "gradient inf"]
 POISONS: tuple[Poison, ...] = ("loss nan", "loss inf", "gradient nan", "gradient inf")
@@ -20,10 +22,11 @@ COLOURS = ("red", "green", "blue", "white")
 class Recipe:
     """What is crashed.
 
-    `arguments(inputs)` is the command line, with dropout, two or more micro-batches a step and `--out run`.
-    `log_rows(file)`, called in the child, makes the command append `[step, rows]` to `file` whenever it takes the rows
-    of a step. `poison(kind, step)`, called in the child, makes the loss or its gradient not finite at the 0-based
-    `step` (3 or later). `on_pairs`: whether its rows are pairs of answers. `row_words`: what names a row in messages.
+    `arguments(inputs)` is the command line, with dropout where there is any, two or more micro-batches a step and
+    `--out run`. `log_rows(file)`, called in the child, makes the command append `[step, rows]` to `file` whenever it
+    takes the rows of a step. `poison(kind, step)`, called in the child, makes the loss or its gradient not finite at
+    the 0-based `step` (3 or later). `make_steps` makes a source of its kind, of up to `most_things`. `row_words`: what
+    names a row in messages.
     """
 
     name: str
@@ -31,7 +34,8 @@ class Recipe:
     arguments: Callable[[Path], list[str]]
     log_rows: Callable[[Path], None]
     poison: Callable[[Poison, int], None]
-    on_pairs: bool = False
+    make_steps: MakeSteps
+    most_things: int
     row_words: str = "rows.jsonl:"
 
 
@@ -63,7 +67,7 @@ def _ppo(inputs: Path) -> list[str]:
     """Two passes of two minibatches over each batch of answers, of which the second is smaller."""
     return (
         f"ppo {inputs}/rows.jsonl --base {inputs}/base --out run --reward length:5 0.1*finished --lora-rank 2 "
-        "--lora-dropout 0.2 --batch-rows 6 --answers 2 --max-new-tokens 8 --passes 2 --minibatches 2 --kl-target 1 "
+        "--batch-rows 6 --answers 2 --max-new-tokens 8 --passes 2 --minibatches 2 --kl-target 1 "
         "--normalise-reward --micro-batch-tokens 64 --epochs 1 --evaluations 2 --evaluation-prompts 2"
     ).split()
 
@@ -91,13 +95,16 @@ def _on_pairs(verb: str, inputs: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Taken:
-    """Where a recipe's rows and losses come from: the class of its source, and a loss, each in a module."""
+    """Where a recipe's rows and losses come from: the class of its source, and a loss, each in a module; and such a
+    source of any sizes."""
 
     source_module: str
     source: str
     loss_module: str
     loss: str  # a function, or Class.method
+    make_steps: MakeSteps
     rows_of: str = "rows_of"  # the source's method that gives the rows, or the micro-batches, of a step
+    most_things: int = 60
 
     def source_class(self) -> Any:
         return getattr(importlib.import_module(self.source_module), self.source)
@@ -108,11 +115,20 @@ class Taken:
         return functools.reduce(getattr, owners, importlib.import_module(self.loss_module)), name
 
 
-SUPERVISED = Taken("sartor.data.batches", "BatchSource", "sartor.recipes.examples", "supervised_loss")
-REWARDS = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.reward_stage", "RewardStage._loss")
-PREFERENCES = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.dpo_stage", "DpoStage._loss")
-WINDOWS = Taken("sartor.data.windows", "WindowSource", "sartor.train.running_text", "batch_loss", "step")
-ANSWERS = Taken("sartor.train.rollouts", "RolloutSource", "sartor.train.rl_loss", "RolloutLoss.__call__", "step")
+SUPERVISED = Taken(
+    "sartor.data.batches", "BatchSource", "sartor.recipes.examples", "supervised_loss", sources.of_rows
+)
+REWARDS = Taken(
+    "sartor.data.pairs", "PairSource", "sartor.recipes.reward_stage", "RewardStage._loss", sources.of_pairs
+)
+PREFERENCES = Taken("sartor.data.pairs", "PairSource", "sartor.recipes.dpo_stage", "DpoStage._loss", sources.of_pairs)
+WINDOWS = Taken(
+    "sartor.data.windows", "WindowSource", "sartor.train.running_text", "batch_loss", sources.of_windows, "step"
+)
+ANSWERS = Taken(
+    "sartor.train.rollouts", "RolloutSource", "sartor.train.rl_loss", "RolloutLoss.__call__", sources.of_answers,
+    "step", most_things=4,
+)  # fmt: skip
 
 
 def _log_rows(taken: Taken, file: Path) -> None:
@@ -163,7 +179,8 @@ def _recipe(
         arguments,
         functools.partial(_log_rows, taken),
         functools.partial(_poison, taken),
-        on_pairs=taken.source == "PairSource",
+        taken.make_steps,
+        taken.most_things,
         row_words=row_words,
     )
 

@@ -95,7 +95,7 @@ SCENES = (
 def killed_while_saving(bench: Bench) -> None:
     """R3: every call of a save, a rotation, a deletion and a clean-up; and calls of the whole command."""
     if WHY_NOT is not None:
-        bench.skipped = WHY_NOT
+        bench.skipped.append(WHY_NOT)
         return
     example = bench.folder / "example"
     Child(lambda: _keep_all(example), bench.folder).finish()
@@ -153,6 +153,7 @@ def _in_the_command(bench: Bench) -> None:
         bench.check(ended.code == 0, f"ended with {ended.code}: {ended.said[-2000:]}")
         bench.check_same(folder)
     changes = sum(call.changes for call in calls)
+    bench.check(changes, "no call that changes a file was seen")
     for number in sorted(bench.draw.sample(range(1, changes + 1), min(bench.num_tries, changes))):
         with bench.one_try(f"the command killed before call {number} of {changes}") as folder:
             ended = watched(bench.start(folder, watched=True), folder / "run", number, half=False)

@@ -6,11 +6,12 @@ import functools
 import os
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from sartor.base.run_folder import RunFolder
-from tests.crash.bench import Bench
+from tests.crash.bench import Bench, CannotTry
 from tests.crash.children import Child, Ended, command
 from tests.crash.power_loss import mark_saves, promised_step
 from tests.crash.system_calls import GO_ON, WHY_NOT, Call, Verdict
@@ -28,8 +29,11 @@ def full_disk(bench: Bench) -> None:
     if WHY_NOT is None:
         calls: list[Call] = []
         with bench.one_try("watched") as folder:
-            bench.start(folder, watched=True).watched(folder / "run", lambda call: calls.append(call) or GO_ON)
+            child = bench.start(folder, watched=True)
+            ended = child.watched(folder / "run", lambda call: calls.append(call) or GO_ON)
+            bench.check(ended.code == 0, f"ended with {ended.code}: {ended.said[-1000:]}")
         total = sum(_takes_space(call) for call in calls)
+        bench.check(total, "no call that takes space was seen")
         for number in sorted(bench.draw.sample(range(1, total + 1), min(bench.num_tries, total))):
             with bench.one_try(f"no space from call {number} of {total} on") as folder:
                 ended = _failing_from(bench, folder, number)
@@ -38,7 +42,7 @@ def full_disk(bench: Bench) -> None:
                 _check_promises(bench, folder)
                 bench.check_finishes(folder)
     else:
-        bench.skipped = WHY_NOT
+        bench.skipped.append(WHY_NOT)
     _small_disk(bench)
 
 
@@ -78,13 +82,16 @@ def failing_disk(bench: Bench) -> None:
     """R6: input/output errors, refused writes, and a folder that can only be read."""
     _read_only(bench)
     if WHY_NOT is not None:
-        bench.skipped = WHY_NOT
+        bench.skipped.append(WHY_NOT)
         return
     counts = {resumed: _count(bench, resumed) for resumed in (False, True)}
     for turn in range(bench.num_tries):
         fault = FAULTS[turn % len(FAULTS)]
         total = counts[fault.resumed].get(fault.name, 0)
-        if total:
+        if not total:
+            when = "a resumed run" if fault.resumed else "the command"
+            bench.skipped.append(f"{errno.errorcode[fault.error]} at {fault.name}: {when} makes no such call")
+        else:
             _one_fault(bench, fault, bench.draw.randrange(1, total + 1), total)
 
 
@@ -149,19 +156,20 @@ def _small_disk(bench: Bench) -> None:
     for room in ROOMS if bench.num_tries > FEW_TRIES else ROOMS[:1]:
         with bench.one_try(f"a small disk with room for {room:.0%}") as folder:
             (folder / "disk").mkdir()
+            _require_mount(folder, lambda: _mount_small_disk(folder / "disk"))
             ended = Child(functools.partial(_on_small_disk, bench, folder, int(room * needed)), folder).finish()
-            if ended.code == MAY_NOT_MOUNT:
-                bench.skipped = "no right to mount a small disk"
-                return
             bench.check(ended.code == 0, f"on the small disk: {ended.said[-2000:]}")
             bench.check_same(folder)
+
+
+def _mount_small_disk(disk: Path) -> bool:
+    return _mount(disk, "tmpfs", f"size={SMALL_DISK_BYTES}")
 
 
 def _on_small_disk(bench: Bench, folder: Path, room: int) -> int:
     """In a child with mounts of its own: the command on a disk with `room` bytes, then with more."""
     disk = folder / "disk"
-    if not _mount(disk, "tmpfs", f"size={SMALL_DISK_BYTES}"):
-        return MAY_NOT_MOUNT
+    assert _mount_small_disk(disk), "it could be mounted before"
     filler = disk / "filler"
     filler.write_bytes(bytes(max(0, shutil.disk_usage(disk).free - room)))
     log = folder / "rows.log"
@@ -185,23 +193,27 @@ def _on_small_disk(bench: Bench, folder: Path, room: int) -> int:
 
 def _read_only(bench: Bench) -> None:
     with bench.one_try("a folder that can only be read") as folder:
+        (folder / "tried").mkdir()
+        _require_mount(folder, lambda: _mount(folder / "tried", None, None))
         child = bench.start(folder)
         while not (folder / "run" / "latest").is_file() and child.wait(0.002) is None:
             pass
         child.kill()
         ended = Child(lambda: _in_read_only(bench, folder), folder).finish()
-        if ended.code == MAY_NOT_MOUNT:
-            bench.skipped = "no right to mount a folder read-only"
-        else:
-            bench.check_explained(ended)
-            bench.check("Read-only file system" in ended.said, f"the reason is not named: {ended.said[-500:]}")
+        bench.check_explained(ended)
+        bench.check("Read-only file system" in ended.said, f"the reason is not named: {ended.said[-500:]}")
         bench.check_finishes(folder)
 
 
 def _in_read_only(bench: Bench, folder: Path) -> int:
-    if not _mount(folder / "run", None, None):
-        return MAY_NOT_MOUNT
+    assert _mount(folder / "run", None, None), "a folder could be mounted before"
     return command(bench.arguments)() or 0
+
+
+def _require_mount(folder: Path, mount: Callable[[], bool]) -> None:
+    """CannotTry where a process of this user may not do it."""
+    if Child(lambda: 0 if mount() else MAY_NOT_MOUNT, folder).finish().code == MAY_NOT_MOUNT:
+        raise CannotTry("this user has no right to mount")
 
 
 MS_READ_ONLY, MS_REMOUNT, MS_BIND, MS_RECURSIVE, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18

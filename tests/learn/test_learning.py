@@ -62,4 +62,5 @@ def test_served_is_trained() -> None:
     with torch.no_grad():
         trained = batch_log_probs(model, pack(rows), temperature=0.8)
     sampled = torch.tensor([value for reply in replies for value in reply.log_probs])
+    assert len(sampled) > len(WORDS)
     torch.testing.assert_close(sampled, trained, rtol=1e-4, atol=1e-4)

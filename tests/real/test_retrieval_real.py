@@ -41,6 +41,7 @@ def store(encyclopedia: Path, embedder: Embedder, tmp_path_factory: pytest.TempP
     store = KnowledgeStore(tmp_path_factory.mktemp("store") / "encyclopedia.sqlite", create=True)
     report = index_folder(store, read_documents(encyclopedia / "documents"), embedder)
     assert report == IndexReport(294, 0, 0, 0, report.chunks, (), report.embedded) and 294 < report.chunks < 500
+    assert 294 <= report.embedded <= report.chunks  # a text that comes twice is embedded once
     return store
 
 

@@ -27,6 +27,7 @@ def test_a_sixth_of_the_starters_vocabulary_comes_close_to_it_on_an_unseen_book(
     found = {each.name: each.bytes_per_token for each in made.compressions}
     assert made.vocabulary == 8192 and made.measured_on == "held-out" and made.not_restored == 0
     assert found["this one"] > 3.6
+    assert ("starter" in found) == is_fetched("starter")
     if "starter" in found:
         assert found["this one"] > 0.93 * found["starter"]
     assert made.unused < 0.05 * made.vocabulary
@@ -42,6 +43,7 @@ def test_books_become_shards_with_the_ids_of_transformers(made: TokenizerResult,
         for split in (shards.split("train"), shards.split("held_out"))
         for index in range(split.num_documents)
     }
+    assert books and all(shards.split(name).num_documents for name in ("train", "held_out"))
     assert written == {tuple(tokenizer(text, split_special_tokens=True).input_ids) for text in books}
 
 
@@ -50,7 +52,10 @@ def test_looking_up_pieces_gives_the_starters_ids() -> None:
     tokenizer = load_tokenizer(starter_folder("starter"))
     quick = TextEncoder(backend_settings(tokenizer), DTYPES["uint16"])
     assert quick._by_pieces
+    num_compared = 0
     for table in open_source(DATA / "children.jsonl.gz").tables(10**6):
         for text, raw in zip(table["text"].to_pylist(), quick.encode(table["text"].to_pylist()), strict=True):
             ids = tokenizer(text, add_special_tokens=False, split_special_tokens=True).input_ids
             assert memoryview(raw).cast("H").tolist() == ids
+            num_compared += len(ids)
+    assert num_compared > 300_000
