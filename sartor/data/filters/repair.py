@@ -7,7 +7,7 @@ from collections import Counter
 import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
-from ftfy.badness import is_bad
+from ftfy.badness import BADNESS_RE
 
 from sartor.data.filters.edits import replace_rows, replace_texts
 from sartor.data.filters.step import Outcome
@@ -17,6 +17,8 @@ LINE_ENDS = re.compile(r"\r\n?|[\f\v\x85\u2028\u2029]")
 # C0 and C1 controls, the byte order mark inside a text, and code points that are no characters.
 CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff\ufdd0-\ufdef\ufffe\uffff]")
 MAX_ROUNDS = 4
+BADNESS_WIDTH = 7  # characters that a match of ftfy's pattern has at most, one of them outside ASCII at least
+NOT_ASCII = re.compile(rf"[^\x00-\x7f]+(?:[\x00-\x7f]{{1,{2 * BADNESS_WIDTH}}}[^\x00-\x7f]+)*")
 
 ENCODING, LINES, CONTROL, COMPOSED = (
     "texts with wrongly decoded characters repaired",
@@ -70,9 +72,17 @@ def _repaired_rows(column: pa.ChunkedArray, counts: Counter[str]) -> dict[int, s
 
 
 def _repair_encoding(text: str) -> str:
-    if text.isascii() or not is_bad(text):
+    if text.isascii() or not looks_wrongly_decoded(text):
         return text
     return "\n".join(line if line.isascii() else _decode_again(line) for line in text.split("\n"))
+
+
+def looks_wrongly_decoded(text: str) -> bool:
+    """ftfy's `is_bad`, looked for only where a match can be: around characters that are not ASCII."""
+    return any(
+        BADNESS_RE.search(text, max(0, found.start() - BADNESS_WIDTH), found.end() + BADNESS_WIDTH)
+        for found in NOT_ASCII.finditer(text)
+    )
 
 
 def _decode_again(line: str) -> str:

@@ -1,13 +1,15 @@
 """Encoding repair: what is repaired, what stays, and that a second repair finds nothing."""
 
+import re
 import unicodedata
 
 import pytest
+from ftfy.badness import BADNESS_RE, is_bad
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sartor.data.documents import documents_table, text_hash
-from sartor.data.filters.repair import Repair, repair_text
+from sartor.data.filters.repair import BADNESS_WIDTH, Repair, looks_wrongly_decoded, repair_text
 
 
 def repaired(text: str) -> str:
@@ -61,3 +63,17 @@ def test_the_step_counts_and_edits_only_what_needs_it():
     assert outcome.documents["sha256"].to_pylist() == [text_hash(t) for t in outcome.documents["text"].to_pylist()]
     assert outcome.documents.schema.equals(table.schema)
     assert sorted(outcome.counts.values()) == [1, 1]
+
+
+SUSPICIOUS = st.sampled_from([*"ÃÂ¶©™œž×²àÐé°日\x85", "â€", "ВЂ", "‚Ä"])
+AROUND = st.sampled_from([" ", "\n", ".", "a", "Z", "1", "plain words of some length, ", "x" * 14, "y" * 15])
+
+
+@given(st.lists(SUSPICIOUS | AROUND, max_size=30).map("".join))
+def test_looking_around_what_is_not_ascii_finds_what_looking_everywhere_does(text):
+    assert looks_wrongly_decoded(text) == is_bad(text)
+
+
+def test_what_is_looked_for_is_no_longer_than_what_is_looked_at():
+    _, longest = re._parser.parse(BADNESS_RE.pattern, BADNESS_RE.flags).getwidth()
+    assert longest <= BADNESS_WIDTH
