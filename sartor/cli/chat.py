@@ -80,7 +80,7 @@ class _Talk:
         try:
             return self._streamed_reply(self.path.local, asked)
         except DataError as error:  # such as a conversation that has outgrown the model's context
-            print(f"(no answer: {error.what}; an empty line starts afresh)")
+            print(f"(no answer: {'; '.join(filter(None, (error.what, error.hint)))}; an empty line starts afresh)")
             return None
 
     def _streamed_reply(self, local: "LocalModel", asked: Conversation) -> str:

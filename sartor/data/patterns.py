@@ -13,20 +13,10 @@ ATOMIC = ("ATOMIC_GROUP", "POSSESSIVE_REPEAT", "ASSERT", "ASSERT_NOT")
 REPEATS = ("MAX_REPEAT", "MIN_REPEAT")
 
 
-def is_explosive(pattern: str) -> bool:
-    """Whether matching may take too long: exponential in the reply's length, as `(a+)+b` does, or a high power of it,
-    as `.*.*.*.*b` does.
-
-    Python's matcher backtracks and cannot be stopped, so such patterns are refused before the run; what is left takes
-    at most a power of three or so of a text whose length the caller bounds. The test is on the safe side: refused are,
-    inside a repeat of ten or more, a repeat of variable length and alternatives that may start with the same
-    character, unless possessive or atomic (`a++`, `(?>a|b)`); and, one after another, more than three repeats that
-    could take the same text with little or nothing between them.
-    """
-    return _is_exponential(pattern) or most_steps(pattern) > MOST_STEPS
-
-
 def _is_exponential(pattern: str) -> bool:
+    """Whether matching may take time exponential in the text's length, as `(a+)+b` does. On the safe side: true of a
+    repeat of variable length, and of alternatives that may start with the same character, inside a repeat of ten or
+    more, unless possessive or atomic (`a++`, `(?>a|b)`)."""
     return _explosive(pattern_parser.parse(pattern), inside_repeat=False)
 
 
@@ -63,7 +53,12 @@ def _start_differently(alternatives: Sequence[Any]) -> bool:
 
 
 def bad_pattern(pattern: str) -> tuple[str, str] | None:
-    """Why `pattern` cannot be used as an answer, as `(what, hint)`; None when it can."""
+    """Why `pattern` cannot be used, as `(what, hint)`; None when it can.
+
+    Python's matcher backtracks and cannot be stopped, so a pattern is refused before the run where matching may take
+    too long: exponential in the reply's length, or a high power of it, as `.*.*.*.*b` does. What is left takes at most
+    a power of three or so of a text whose length the caller bounds.
+    """
     if not pattern:
         return "the answer is empty", "write a pattern, or remove the row"
     try:

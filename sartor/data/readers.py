@@ -73,7 +73,7 @@ def _without_nanoseconds(batch: Any) -> Any:
 
 
 def _to_microseconds(kind: Any) -> Any:
-    """The type with microseconds for nanoseconds, also inside lists and structures."""
+    """The type with microseconds for nanoseconds, also inside lists, maps and structures."""
     types = arrow().types
     if types.is_timestamp(kind) and kind.unit == "ns":
         return arrow().timestamp("us", kind.tz)
@@ -83,6 +83,10 @@ def _to_microseconds(kind: Any) -> Any:
         return arrow().time64("us")
     if types.is_struct(kind):
         return arrow().struct([field.with_type(_to_microseconds(field.type)) for field in kind])
+    if types.is_map(kind):
+        return arrow().map_(kind.key_type, kind.item_field.with_type(_to_microseconds(kind.item_type)))
+    if types.is_fixed_size_list(kind):
+        return arrow().list_(kind.value_field.with_type(_to_microseconds(kind.value_type)), kind.list_size)
     if types.is_list(kind):
         return arrow().list_(kind.value_field.with_type(_to_microseconds(kind.value_type)))
     if types.is_large_list(kind):

@@ -106,8 +106,14 @@ def _row(raw: dict[str, Any], place: str, default_id: str) -> Row:
 
 
 def _question_hash(messages: Conversation) -> str:
-    question = normalised_question(messages).encode("utf-8", "surrogatepass")
-    return hashlib.sha256(question).hexdigest()[:16]
+    """Of the words alone, whatever else `normalised` comes to count: which rows are dev rows rests on it."""
+    question = "\n".join(map(_words, (turn["content"] for turn in messages)))
+    return hashlib.sha256(question.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _words(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(re.findall(r"\w+", folded)) or " ".join(folded.split())
 
 
 def _messages(raw: dict[str, Any], place: str) -> Conversation:

@@ -1,6 +1,7 @@
 """Task folders: what is read, what a path is asked, and every fault by place, field and remedy."""
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def test_ids_and_groups_that_are_not_given(tmp_path: Path) -> None:
     assert [row.id for row in task.test] == ["test-1", "test-2", "test-3"]
     first, second, third = (row.group for row in task.test)
     assert first == second != third
+    assert first == hashlib.sha256(b"same question").hexdigest()[:16]  # for ever: which rows are dev rests on it
 
 
 def test_dev_is_split_from_train_or_read(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ class UrlRules(Config):
     def reason(self, url: str) -> str | None:
         """The first rule that the address fails."""
         blocked = _entries(self.blocklist)
-        if blocked and (_page(url) in blocked or url.lower() in blocked):
+        if blocked and _page(url) in blocked:
             return "url_blocked_page"
         if blocked and any(site in blocked for site in _sites(url)):
             return "url_blocked_site"

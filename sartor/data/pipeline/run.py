@@ -33,7 +33,7 @@ from sartor.data.pipeline.journal import Entry, Journal
 from sartor.data.pipeline.samples import Sample, smallest
 from sartor.data.pipeline.shard import Cleaning, OnBadShard, Phase, ShardWork
 
-STATE, WORK, FORMAT = "prepare.json", "work", "sartor prepare 1"
+STATE, WORK, FORMAT = "prepare.json", "work", "sartor prepare 2"
 
 
 class Search(Protocol):
@@ -131,6 +131,9 @@ def _begin(plan: Plan, out: Path) -> None:
         before = json.loads(path.read_text())
     except ValueError:
         raise UsageError("cannot be read", where=str(path), hint="remove the folder and start again") from None
+    if before.get("format") != FORMAT and not (out / MANIFEST).exists():
+        hint = "remove this folder, or choose another one for --out"
+        raise UsageError("was begun when the steps had other rules", where=str(out), hint=hint)
     differences = list(_differences(before, json.loads(json.dumps(now))))
     if differences:
         hint = "give the same settings, choose another folder, or remove this one"

@@ -91,7 +91,7 @@ class ShardWriter:
             raise DataError(
                 f"was begun with other settings: {', '.join(names)}",
                 where=str(self.folder),
-                hint="go on with what it was begun with, remove it, or choose another folder",
+                hint="go on with what it was begun with, or remove the folder to begin again",
             )
         return batches, extents
 

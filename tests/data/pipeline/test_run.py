@@ -75,6 +75,17 @@ def test_the_documents_do_not_depend_on_the_cut(tmp_path):
     assert same[0] == same[1]
 
 
+def test_what_was_begun_under_other_rules_is_not_gone_on_with_and_what_is_complete_stays(tmp_path):
+    source, out = folder(tmp_path / "in"), tmp_path / "out"
+    prepare_documents(plan(source), out, Here())
+    state = out / "prepare.json"
+    state.write_text(json.dumps(json.loads(state.read_text()) | {"format": "sartor prepare 1"}))
+    assert prepare_documents(plan(source), out, Here()).given == 100
+    (out / "documents.json").unlink()
+    with pytest.raises(UsageError, match="when the steps had other rules"):
+        prepare_documents(plan(source), out, Here())
+
+
 def test_the_same_command_again_does_nothing_and_another_is_refused(tmp_path):
     source, out = folder(tmp_path / "in"), tmp_path / "out"
     first = prepare_documents(plan(source), out, Here())
