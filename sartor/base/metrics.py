@@ -77,12 +77,15 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Every whole line of a metrics file; empty when there is no file. The log may be open in another
-    process."""
+    """Every whole line of a metrics file; empty when there is no file. The log may be open in another process.
+    DataError for a file that cannot be read."""
     if not path.is_file():
         return []
-    content = path.read_bytes()
-    return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    try:
+        content = path.read_bytes()
+        return [json.loads(line) for line in content[: content.rfind(b"\n") + 1].splitlines()]
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot be read: {error}", where=str(path), hint="restore it from a copy") from error
 
 
 def _end_of_last_line(path: Path) -> int:

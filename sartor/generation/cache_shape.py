@@ -30,4 +30,6 @@ def cache_shape(model: PreTrainedModel) -> CacheShape:
     token = torch.zeros(1, dtype=torch.long, device=weight.device)
     sizes = _Sizes()
     hidden_states(model, token, token, sizes)
+    if not sizes.layers:
+        raise ValueError("no layer attends as the layout says: the model needs `use_packed_attention`")
     return CacheShape(sizes.layers, sizes.key_heads, sizes.width, weight.dtype, weight.device)

@@ -15,7 +15,7 @@ from sartor.base.console import warn
 from sartor.base.device import cpu_name, device
 from sartor.base.distributed import barrier, from_main, is_main, world_size
 from sartor.base.errors import DataError, UsageError
-from sartor.base.metrics import MetricsLog
+from sartor.base.metrics import MetricsLog, read_metrics
 from sartor.base.run_folder import RunFolder
 from sartor.base.tensor_file import TensorFile, read_tensors
 from sartor.train.masters import MasterWeights
@@ -92,7 +92,7 @@ class Checkpoints:
         if folder is None:
             self._rewind(0, 0)
             return None
-        progress = json.loads((folder / "progress.json").read_text())
+        progress = self.run.read_json(f"{folder.relative_to(self.run.path)}/progress.json")
         _check_environment(progress.pop("environment"), folder, accept_changed_environment)
         self._rewind(progress.pop("metrics_bytes"), progress.pop("timing_bytes"))
         _load(folder, optimizer)
@@ -101,7 +101,7 @@ class Checkpoints:
             state.best_weights = _rows(folder, "best", optimizer.weights)
         if (folder / SOURCE_FILE).is_file():
             state.source = read_tensors(folder / SOURCE_FILE)
-        state.history = [json.loads(line) for line in (self.run.path / "metrics.jsonl").read_text().splitlines()]
+        state.history = read_metrics(self.run.path / "metrics.jsonl")
         return state
 
     def close(self) -> None:

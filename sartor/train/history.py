@@ -111,7 +111,7 @@ def read_history(run: Path) -> History:
     try:
         records = read_metrics(path)
         timing = {record["step"]: record for record in read_metrics(run / "timing.jsonl")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise DataError(f"cannot be read: {error}", where=str(path), hint="restore it from a copy") from None
     if any(not isinstance(record, dict) or not isinstance(record.get("step"), int) for record in records):
         raise DataError("a record without a step", where=str(path), hint="restore it from a copy")

@@ -114,3 +114,9 @@ def test_half_a_surrogate_pair_is_written_and_read_back(tmp_path):
             log.append({"step": step, "note": note})
     assert read_metrics(path) == [{"step": 1, "note": note}, {"step": 2, "note": note}]
     assert "größer" in path.read_text(encoding="utf-8")
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "m.jsonl").write_text('{"step": 1}\n{"st\n')
+    with pytest.raises(DataError, match="cannot be read"):
+        read_metrics(tmp_path / "m.jsonl")

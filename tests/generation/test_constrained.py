@@ -16,6 +16,7 @@ from sartor.base.errors import SartorError, UsageError
 from sartor.generation.engine import Engine
 from sartor.generation.protocol import Sampling, TokenConstraint
 from sartor.generation.text_formats import FORMATS
+from sartor.models.forward import use_packed_attention
 from tests import tiny_models
 from tests.generation.grammar_walk import TOKENIZERS, answer, world
 
@@ -171,7 +172,7 @@ def test_objects_of_one_grammar_do_not_disturb_each_other() -> None:
 
 def generate(constraints: list[TokenConstraint], max_new_tokens: int) -> list[tuple[str, str]]:
     chat, _ = world()
-    engine = Engine(tiny_models.model(), chat.decode, chat.stop_ids, 256)
+    engine = Engine(use_packed_attention(tiny_models.model()), chat.decode, chat.stop_ids, 256)
     samplings = [Sampling(max_new_tokens, temperature=1.0, seed=seed) for seed in range(len(constraints))]
     ids = engine.add_group(chat.prompt([{"role": "user", "content": "say"}]), samplings, constraints)
     said, ends = dict.fromkeys(ids, ""), dict.fromkeys(ids, "")
