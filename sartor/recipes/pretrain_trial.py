@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 
 from sartor.base.console import warn
 from sartor.base.device import device
+from sartor.base.distributed import world_size
 from sartor.base.peak_memory import PeakMemory
 from sartor.data.packing import Batch
 from sartor.data.token_shards.stream import Window
@@ -20,7 +21,7 @@ from sartor.train.horizon import TOKENS_PER_WEIGHT, Course, Derived, Wishes, pla
 from sartor.train.running_text import running_text_loss
 
 BYTES_PER_TOKEN = 4.0  # assumed: of English with a vocabulary of some ten thousand tokens
-TRIED_MICRO_BATCHES = 2  # the first warms up
+TRIED_MICRO_BATCHES = 2  # of each process; the first warms up
 CHECKPOINT_BYTES_PER_WEIGHT = 2 + 2 + 8  # weights, best weights, optimizer state of AdamW (Muon has less)
 CHECKPOINTS_KEPT = 2
 
@@ -83,7 +84,8 @@ def _model(config: PretrainSettings, beginning: Beginning) -> PreTrainedModel:
 
 def _measure(config: PretrainSettings, model: PreTrainedModel, window_tokens: int) -> PretrainSpeed:
     batch = _random_windows(model.config.vocab_size, window_tokens, config.micro_batch_tokens)
-    return measure_speed(config, model, [batch] * TRIED_MICRO_BATCHES, running_text_loss(config.z_loss))
+    batches = [batch] * (TRIED_MICRO_BATCHES * world_size())
+    return measure_speed(config, model, batches, running_text_loss(config.z_loss))
 
 
 def _random_windows(vocabulary: int, window_tokens: int, micro_batch_tokens: int) -> Batch:

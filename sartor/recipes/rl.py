@@ -27,7 +27,7 @@ from sartor.recipes.planning import Plan
 from sartor.recipes.rl_model import Start, build_actors, build_model, build_rewards
 from sartor.recipes.rl_prompts import PreparedPrompts, prepare_prompts
 from sartor.recipes.rl_settings import RolloutSettings
-from sartor.recipes.same_rows import check_rows, keep_rows_hash, rows_hash
+from sartor.recipes.same_rows import check_rows, keep_rows_mark, rows_mark
 from sartor.recipes.training import (
     RESULT_FILE,
     check_run,
@@ -158,12 +158,12 @@ def run_method(config: RolloutSettings, method: Method, out: str, sinks: list[Si
     require_sinks(sinks)
     parts = Parts.of(config, method)
     model, actors, prepared = parts.model, parts.actors, parts.prepared
-    rows = rows_hash(prepared)
+    rows = rows_mark(prepared, actors.chat)
     check_rows(rows, out)
     evaluate, loss = HeldOut(actors, prepared, parts.rewards, config), method.loss(actors)
 
     with open_run(config, out) as folder:
-        keep_rows_hash(rows, folder)
+        keep_rows_mark(rows, folder)
         keep_rejects(prepared.bad_rows, folder)
         folder.write_json("certificate.json", {**prepared.certificate, "rewards": parts.rewards.weights})
         with TraceLog(folder.path) as traces:

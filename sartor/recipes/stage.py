@@ -26,7 +26,7 @@ from sartor.data.packing import MicroBatch
 from sartor.models.hub import lasting_name
 from sartor.recipes.pair_rows import PreparedRows
 from sartor.recipes.planning import plan_steps
-from sartor.recipes.same_rows import check_rows, keep_rows_hash, rows_hash
+from sartor.recipes.same_rows import check_rows, keep_rows_mark, rows_mark
 from sartor.recipes.settings import RowsConfig
 from sartor.recipes.training import (
     RESULT_FILE,
@@ -173,12 +173,12 @@ def run_stage(
     started = time.monotonic()
     require_sinks(sinks)
     stage = stage_of(config)
-    rows = rows_hash(stage.prepared)
+    rows = rows_mark(stage.prepared, stage.prepared.chat)
     check_rows(rows, out)
     model = stage.model()
 
     with open_run(config, out) as folder:
-        keep_rows_hash(rows, folder)
+        keep_rows_mark(rows, folder)
         keep_rejects(stage.bad_rows, folder)
         folder.write_json("certificate.json", stage.certificate)
         stage.begin(model, folder)

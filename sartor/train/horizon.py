@@ -77,11 +77,14 @@ def plan_course(weights: int, data_tokens: int, window_tokens: int, wishes: Wish
         batch, batch_source = float(wishes.batch_tokens), "asked for"
     windows = max(1, round(batch / window_tokens))
     step_tokens, warning = windows * window_tokens, None
-    within = math.floor if tokens == wishes.most_tokens else round  # a limit is kept, a size is come close to
-    num_steps = max(1, within(tokens / step_tokens))
+    num_steps = round(tokens / step_tokens)
+    if wishes.most_tokens is not None:  # a size is come close to, a limit is kept
+        num_steps = min(num_steps, wishes.most_tokens // step_tokens)
+    num_steps = max(1, num_steps)
     if step_tokens > tokens:
-        warning = f"one step reads {step_tokens:,} tokens, more than the {tokens:,} to train on ({token_source})"
-        warning += "; lower --batch-tokens" if windows > 1 else "; lower --window-tokens"
+        warning = f"one step reads {step_tokens:,} tokens, more than the {tokens:,} to train on ({token_source}); "
+        cures = [f"lower --{'batch' if windows > 1 else 'window'}-tokens"]
+        warning += " or ".join(cures + ["raise --max-minutes"] * (tokens == wishes.most_tokens))
         token_source = "one step, the least there can be"
     if wishes.learning_rate is not None:
         rate, rate_source = wishes.learning_rate, "asked for"
@@ -90,10 +93,11 @@ def plan_course(weights: int, data_tokens: int, window_tokens: int, wishes: Wish
     else:
         rate = _rounded(best_learning_rate(weights, tokens))
         rate_source = "1.79 · weights^-0.713 · tokens^0.307 (2503.04715)"
+    read = num_steps * step_tokens
     warmup = min(max(FEWEST_WARMUP_STEPS, round(WARMUP_SHARE * num_steps)), num_steps)
     derived = (
-        Derived("tokens to train on", num_steps * step_tokens, token_source),
-        Derived("times the text is read", round(tokens / data_tokens, 2), f"of {data_tokens:,} tokens there are"),
+        Derived("tokens to train on", read, token_source),
+        Derived("times the text is read", round(read / data_tokens, 2), f"of {data_tokens:,} tokens there are"),
         Derived("tokens a step", step_tokens, f"{batch_source}, in whole windows"),
         Derived("steps", num_steps, "tokens / tokens a step"),
         Derived("peak learning rate", rate, rate_source),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sartor.base.errors import SartorError, UsageError
+from sartor.base.run_folder import RunFolder
 from sartor.data.bad_rows import BadRows
 from sartor.data.chat import ChatFormat, Rendered
 from sartor.data.pairs import Pair
@@ -17,7 +18,7 @@ from sartor.recipes.dpo import DpoConfig
 from sartor.recipes.finetune import FinetuneConfig
 from sartor.recipes.pair_rows import PreparedRows
 from sartor.recipes.rl_prompts import PreparedPrompts
-from sartor.recipes.same_rows import ROWS_FILE, rows_hash
+from sartor.recipes.same_rows import ROWS_FILE, check_rows, keep_rows_mark, rows_hash
 from sartor.train.rollouts import AskedPrompt
 from tests import tiny_folders, tiny_models
 from tests.recipes import pairs, prompts
@@ -100,3 +101,15 @@ def test_everything_that_is_learnt_from_is_in_the_hash_and_no_places() -> None:
         return rows_hash(PreparedPrompts([asked], [], {}, BadRows(), ["exact"]))
 
     assert of_prompt(("so",), "a:1") == of_prompt(("so",), "b:7") != of_prompt(("no",), "a:1")
+
+
+def test_a_template_that_writes_the_day_is_no_change_of_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    run = RunFolder(tmp_path / "run")
+    keep_rows_mark({"sha256": "a", "day": "2026-01-01"}, run)
+    check_rows({"sha256": "b", "day": "2026-01-02"}, str(run.path))
+    assert "the model's template writes the day" in capsys.readouterr().err
+    keep_rows_mark({"sha256": "b", "day": "2026-01-02"}, run)
+    check_rows({"sha256": "a", "day": "2026-01-01"}, str(run.path))  # what it began with is kept
+    with pytest.raises(UsageError, match="the rows have changed"):
+        check_rows({"sha256": "b", "day": "2026-01-01"}, str(run.path))

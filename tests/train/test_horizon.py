@@ -61,3 +61,13 @@ def test_a_trained_model_reads_every_text_once_at_a_lower_rate() -> None:
 def test_the_smallest_run_has_one_step() -> None:
     course = plan_course(MILLION, 100, 512, Wishes(tokens=10))
     assert course.num_steps == 1 and course.windows_per_step == 1 and course.warmup_steps == 1
+
+
+def test_a_limit_between_what_was_asked_for_and_whole_steps_is_kept():
+    """Otherwise a course is sought again and again that is rounded up to the same number of steps."""
+    for most in (1_074_662, 1_000_000, 999_999, 921_600, 153_600):
+        wishes = Wishes(tokens=1_000_000, batch_tokens=153_600, most_tokens=most)
+        course = plan_course(5_000_000, 2_000_000, 512, wishes)
+        assert course.tokens <= most
+    short = plan_course(5_000_000, 2_000_000, 512, Wishes(most_tokens=1))
+    assert short.num_steps == 1 and short.warning is not None and "raise --max-minutes" in short.warning
