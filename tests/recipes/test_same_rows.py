@@ -103,7 +103,7 @@ def test_everything_that_is_learnt_from_is_in_the_hash_and_no_places() -> None:
     assert of_prompt(("so",), "a:1") == of_prompt(("so",), "b:7") != of_prompt(("no",), "a:1")
 
 
-def test_a_template_that_writes_the_day_is_no_change_of_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_template_that_writes_the_day_changes_no_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     run = RunFolder(tmp_path / "run")
     keep_rows_mark({"sha256": "a", "day": "2026-01-01"}, run)
