@@ -124,6 +124,8 @@ def _single_keys() -> "Iterator[Any]":
     before = termios.tcgetattr(descriptor)
 
     def read_key() -> str | None:
+        while not select.select([descriptor], [], [], POLL_SECONDS)[0]:
+            pass  # a Ctrl+C that came just before waiting began is heard when it ends
         key = os.read(descriptor, 1)
         while key.startswith(b"\x1b") and len(key) < 3 and select.select([descriptor], [], [], ESCAPE_SECONDS)[0]:
             key += os.read(descriptor, 1)
