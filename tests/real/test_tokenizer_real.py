@@ -35,7 +35,7 @@ def test_a_sixth_of_the_starters_vocabulary_comes_close_to_it_on_an_unseen_book(
 
 def test_books_become_shards_with_the_ids_of_transformers(made: TokenizerResult, tmp_path: Path) -> None:
     source, tokenizer = open_source(DATA / "children.jsonl.gz"), load_tokenizer(made.out)
-    shards = tokenize(source, tokenizer, tmp_path / "tokens", 0.2)
+    shards = tokenize(source, tokenizer, tmp_path / "tokens", 0.5)
     shards.verify()
     books = [text for table in source.tables(10**7) for text in table["text"].to_pylist()]
     written = {
